@@ -1,0 +1,159 @@
+#pragma once
+// The configuration of one session, as plain values. A profile file, a session of nono.yaml and the
+// command line's flags all fill `Settings` (what the user wrote); `resolve` (config/resolve.hpp) expands
+// groups, host sets, variables and credential names into `SessionConfig`, which is then immutable.
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/base/host.hpp"
+
+namespace nono {
+
+// Where a setting came from, for messages: "--allow-domain", "profile.json:12:5", "group llm_apis".
+struct Origin {
+  std::string text;
+};
+
+// --- what the user wrote -------------------------------------------------------------------------
+
+// Method and path of an allowed request. Method is a token or "*"; in the path `*` matches within one
+// segment and `**` across segments.
+struct EndpointRule {
+  std::string method = "*";
+  std::string path;
+  Origin origin;
+};
+
+// A host rule as written: "example.com", "*.example.com:8443", "10.0.0.0/8", "https://host/path/**", or
+// (in allow lists) the name of a host group. `endpoints`, where given, restrict it further.
+struct HostRule {
+  std::string text;
+  std::vector<EndpointRule> endpoints;
+  Origin origin;
+};
+
+enum class Access : std::uint8_t { none, read, write, read_write };
+std::string_view to_string(Access access);
+
+struct PathRule {
+  std::string path;  // variables not yet expanded
+  Access access = Access::read;
+  bool file = false;  // a single file rather than a directory tree
+  Origin origin;
+};
+
+enum class InjectMode : std::uint8_t { header, basic_auth, query_param, url_path };
+
+// How a key is written into a request (behaviour.md 5.3).
+struct Injection {
+  InjectMode mode = InjectMode::header;
+  std::string header = "Authorization";
+  std::string format = "Bearer {}";      // `{}` is the key
+  std::string query_param;
+  std::string path_pattern;              // contains `{}`
+  std::string path_replacement;
+};
+
+// A credential by definition: built in (openai, github, ...) or from custom_credentials.
+struct CredentialRoute {
+  std::string name;                      // also the first path segment of the reverse form
+  bool tls = true;                       // https upstream
+  std::optional<HostPort> upstream;      // always set once resolved
+  std::string base_path;                 // "" or "/v1": what the reverse form prepends
+  Injection injection;
+  std::vector<std::string> sources;      // tried in order: "keyring://nono/openai", "env://X", "file:///p", ...
+  std::vector<std::string> phantom_vars; // variables of the child that get the phantom
+  std::vector<std::string> base_url_vars;// variables of the child that get the reverse form's URL
+  std::string phantom_prefix;            // "sk-", "ghp_": what clients check
+  std::vector<EndpointRule> endpoints;   // empty: every method and path
+  Origin origin;
+};
+
+// `--credential NAME` or `--credential NAME=SOURCE`.
+struct CredentialChoice {
+  std::string name;
+  std::optional<std::string> source;
+  Origin origin;
+};
+
+struct Settings {
+  std::string name;                                   // meta.name, or the profile's file name
+  std::optional<Access> workdir_access;               // workdir.access
+  std::vector<std::string> include_groups, exclude_groups;
+  std::vector<PathRule> paths;                        // filesystem.* and the flags
+  std::vector<PathRule> deny_paths;                   // filesystem.deny, policy.add_deny_access
+  std::vector<std::string> bypass_protection;
+
+  bool block_network = false;                         // --block-net, network.block
+  std::optional<std::string> network_profile;
+  std::vector<HostRule> allow_hosts, deny_hosts;
+  std::vector<Cidr> allow_private;
+  std::vector<HostPort> dns_servers;
+  std::vector<CredentialChoice> credentials;
+  std::map<std::string, CredentialRoute> custom_credentials;
+  std::vector<std::string> allow_endpoints;           // "SERVICE:METHOD:PATH"
+  std::vector<std::string> upstream_ca_files;
+  std::optional<std::string> upstream_proxy;          // reserved for chaining; not read yet
+  std::optional<std::uint16_t> proxy_port;
+
+  std::optional<std::vector<std::string>> allow_env;  // environment.allow_vars; absent: all
+  std::vector<std::string> pass_env;                  // --allow-env: even though it looks secret
+  std::vector<std::string> deny_env;
+  std::map<std::string, std::string> set_env;
+  std::vector<std::string> notes;                     // deprecated keys met, each said once
+};
+
+// --- what it means -------------------------------------------------------------------------------
+
+struct PathGrant {
+  std::string path;        // absolute, canonical
+  Access access = Access::read;
+  bool file = false;
+  bool system = false;     // from a built-in group: counted, not listed, in the banner
+  std::string origin;      // group name or flag
+};
+
+struct DenyPath {
+  std::string path;        // absolute, canonical as far as it exists
+  bool required = false;   // from a group that no profile can exclude
+  std::string origin;
+};
+
+enum class NetworkMode : std::uint8_t {
+  open,      // no network flag: internet sockets are not filtered
+  filtered,  // only what rules allow
+  blocked,   // --block-net
+};
+
+struct NetworkRules {
+  NetworkMode mode = NetworkMode::open;
+  std::vector<HostRule> allow, deny;   // groups and profiles already expanded to hosts
+  std::vector<std::string> groups;     // named sets among them, for the banner ("minimal")
+  std::vector<Cidr> allow_private;
+  bool observe = false;
+};
+
+struct SessionConfig {
+  std::string name = "default";
+  NetworkRules network;
+  std::vector<CredentialRoute> credentials;  // enabled ones only, sources in the order they are tried
+  std::vector<HostPort> dns_servers;         // empty: the system's resolv.conf
+  std::vector<std::string> upstream_ca_files;
+
+  std::vector<PathGrant> grants;
+  std::vector<DenyPath> denies;
+  Access workdir_access = Access::read_write;
+  std::vector<std::string> runtimes;         // runtime trees granted because the command lives there
+
+  std::optional<std::vector<std::string>> allow_env;
+  std::vector<std::string> pass_env, deny_env;
+  std::map<std::string, std::string> set_env;
+  std::vector<std::string> warnings;         // for the banner; silent under --silent
+};
+
+}  // namespace nono

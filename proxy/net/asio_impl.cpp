@@ -1,0 +1,3 @@
+// Asio's and Beast's separately compiled parts, once for the whole program.
+#include <boost/asio/impl/src.hpp>
+#include <boost/beast/src.hpp>

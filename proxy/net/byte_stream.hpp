@@ -1,0 +1,31 @@
+#pragma once
+// ByteStream: a connected, ordered stream of bytes, plain or TLS. Code above proxy/net sees only this.
+
+#include <cstddef>
+#include <span>
+
+#include "config/base/error.hpp"
+#include "proxy/net/asio.hpp"
+
+namespace nono {
+
+// Used on its context's thread only; one read and one write may be under way at a time. Every await
+// ends by itself when the stream's deadline passes (net/deadlines.hpp): the error is then `timeout`.
+// Buffers passed in must outlive the await.
+class ByteStream {
+ public:
+  virtual ~ByteStream() = default;
+  // Reads what is there, at least one byte; 0 is the peer's end of stream. Errors: closed, timeout, io.
+  virtual Awaitable<Result<std::size_t>> read_some(std::span<char> buffer) = 0;
+  // Writes all of it or fails.
+  virtual Awaitable<Result<void>> write_all(std::span<const char> data) = 0;
+  // Ends our direction (FIN, or close_notify and FIN); reading goes on.
+  virtual Awaitable<Result<void>> shutdown_send() = 0;
+  // Ends both directions without losing what was written: half-closes, reads the peer's rest away for
+  // a bounded time and size, then closes (closing with unread bytes would send RST, RFC 9112 9.6).
+  virtual Awaitable<void> close_gracefully() = 0;
+  // Closes at once, from any state; pending operations fail with `closed`.
+  virtual void close() noexcept = 0;
+};
+
+}  // namespace nono

@@ -1,0 +1,74 @@
+#pragma once
+// What the sandbox is to do, prepared whole in the parent, and the handle to what was started.
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/base/endpoints.hpp"
+#include "config/base/error.hpp"
+#include "config/base/fd.hpp"
+
+namespace nono::sandbox {
+
+struct FsGrant {
+  std::string path;      // absolute, canonical
+  bool read = false;
+  bool write = false;
+  bool directory = true;
+};
+
+struct FsDeny {
+  std::string path;      // absolute, canonical; need not exist
+  std::string origin;    // group or flag, for messages
+};
+
+enum class Network : std::uint8_t {
+  open,      // the host's network namespace; internet sockets are not filtered
+  proxied,   // own network namespace, listeners handed out
+  blocked,   // own network namespace, no listener at all
+};
+
+struct SandboxPlan {
+  std::vector<std::string> argv;               // argv[0] as the command sees it
+  std::string executable;                      // resolved absolute path
+  std::vector<std::string> env;                // NAME=VALUE, complete
+  std::string cwd;                             // start directory
+  std::vector<FsGrant> grants;
+  std::vector<FsDeny> denies;
+  std::vector<std::string> read_only_paths;    // policy files: never writable even under a writable grant
+  bool private_tmp = true;                     // fresh /tmp, /var/tmp, /dev/shm, runtime directory
+  Network network = Network::proxied;
+  ProxyEndpoints proxy;
+};
+
+// How the command ended, as waitpid tells.
+struct ExitStatus {
+  int code = 0;          // what `nono run` exits with: the command's own, 128+signal, 125..127
+  bool signalled = false;
+};
+
+// A started sandbox, waiting for go(). Destroying it before go() ends it; destroying it later kills
+// what is left. Used from one thread.
+class SandboxChannel {
+ public:
+  virtual ~SandboxChannel() = default;
+  // The TCP listeners made inside the sandbox's network namespace, handed over by SCM_RIGHTS; empty
+  // unless Network::proxied. Each was checked to belong to another namespace than ours.
+  virtual std::vector<UniqueFd> take_listeners() = 0;
+  virtual int pidfd() const = 0;               // readable when the launcher has ended; owned by this
+  virtual Result<void> go() = 0;               // lets the command start
+  virtual Result<void> signal(int number) = 0; // forwards a signal to the command
+  // Reaps; call when pidfd() is readable (blocks otherwise). An error says what set-up step failed.
+  virtual Result<ExitStatus> wait() = 0;
+};
+
+// Forks the launcher. Must be called while the process has one thread. Errors: not_supported with the
+// missing thing and the remedy (exit 125), bad_input for a grant that holds a deny.
+Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan);
+
+}  // namespace nono::sandbox
