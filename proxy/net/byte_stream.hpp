@@ -1,6 +1,7 @@
 #pragma once
 // ByteStream: a connected, ordered stream of bytes, plain or TLS. Code above proxy/net sees only this.
 
+#include <chrono>
 #include <cstddef>
 #include <span>
 
@@ -26,6 +27,10 @@ class ByteStream {
   virtual Awaitable<void> close_gracefully() = 0;
   // Closes at once, from any state; pending operations fail with `closed`.
   virtual void close() noexcept = 0;
+  // Everything on this stream must be done within `after` from now; renewed for each phase. When the time
+  // passes the stream is closed under whatever is pending.
+  virtual void expires_after(std::chrono::milliseconds after) = 0;
+  virtual void never_expires() noexcept = 0;
 };
 
 }  // namespace nono

@@ -23,9 +23,8 @@ class TcpStream final : public ByteStream, private Expiring {
   Awaitable<void> close_gracefully() override;
   void close() noexcept override;
 
-  // Everything on this stream must be done within `after` from now; renew for each phase.
-  void expires_after(std::chrono::milliseconds after) { deadlines_.arm(*this, after); }
-  void never_expires() noexcept { deadlines_.disarm(*this); }
+  void expires_after(std::chrono::milliseconds after) override { deadlines_.arm(*this, after); }
+  void never_expires() noexcept override { deadlines_.disarm(*this); }
   bool timed_out() const { return expired(); }
 
   TcpSocket& socket() { return socket_; }

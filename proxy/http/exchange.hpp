@@ -1,0 +1,47 @@
+#pragma once
+// One HTTP/1.1 request forwarded upstream and its response brought back, over any two ByteStreams.
+// Knows nothing of policy: plain forwarding, the reverse form and interception all use it.
+
+#include <chrono>
+#include <memory>
+
+#include "proxy/http/body.hpp"
+
+namespace nono::http {
+
+struct ExchangeTimes {
+  std::chrono::milliseconds first_byte{300'000};
+  std::chrono::milliseconds idle{600'000};
+};
+
+// What the caller may do on the way. Called on the streams' thread.
+class ExchangeHooks {
+ public:
+  virtual ~ExchangeHooks() = default;
+  // The final (not 1xx) response head, hop-by-hop fields already removed; may be edited. A filter
+  // returned is applied to the body, which then goes out chunked (HTTP/1.1) or until close.
+  virtual Result<std::unique_ptr<BodyFilter>> on_response(ResponseHead& response) = 0;
+};
+
+struct ExchangeResult {
+  int status = 0;
+  bool client_reusable = false;    // the client's connection may carry another request
+  bool upstream_reusable = false;  // the upstream's too
+  bool upgraded = false;           // 101: both streams now carry another protocol (WebSocket)
+  bool response_started = false;   // bytes of the response went to the client: no refusal can be sent any more
+  std::uint64_t bytes_to_upstream = 0, bytes_to_client = 0;
+};
+
+// Sends `request` (already rewritten: origin-form target, hop-by-hop fields removed, `upgrade` naming the
+// protocol where the client asked for one and the caller allows it) and its body, relays 1xx, brings back the
+// final response. Request and response bodies move at the same time: an upstream that answers early is
+// relayed at once. `Expect: 100-continue` is passed on and its 100 relayed. A response that cannot be framed is
+// bad_response and nothing of it reaches the client. On error the streams are not reusable; `result` tells
+// whether the response had started.
+Awaitable<Result<void>> exchange(ByteStream& client, InputBuffer& client_in, const RequestHead& request,
+                                 std::string_view upgrade, ByteStream& upstream,
+                                 InputBuffer& upstream_in, const HeadLimits& limits,
+                                 const ExchangeTimes& times, ExchangeHooks& hooks,
+                                 ExchangeResult& result);
+
+}  // namespace nono::http
