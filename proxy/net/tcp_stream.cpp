@@ -1,0 +1,110 @@
+#include "proxy/net/tcp_stream.hpp"
+
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+
+namespace nono {
+
+namespace {
+
+constexpr std::chrono::milliseconds drain_time{2'000};
+constexpr std::size_t drain_bytes_max = 256 * 1024;
+
+}  // namespace
+
+TcpStream::TcpStream(TcpSocket socket, Deadlines& deadlines)
+    : socket_(std::move(socket)), deadlines_(deadlines) {
+  ErrorCodeSys ignored;
+  socket_.non_blocking(true, ignored);
+  const int on = 1;  // fails on a Unix socket, where there is nothing to switch off
+  ::setsockopt(socket_.native_handle(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+TcpStream::~TcpStream() { close(); }
+
+Error TcpStream::error(const ErrorCodeSys& code) const {
+  if (expired()) return Error{Side::client, ErrorCode::timeout, "the connection took too long", {}};
+  if (!socket_.is_open() || code == net::error::operation_aborted ||
+      code == net::error::bad_descriptor) {
+    return Error{Side::self, ErrorCode::closed, "the connection was closed here", {}};
+  }
+  if (code == net::error::connection_reset || code == net::error::broken_pipe ||
+      code == net::error::eof) {
+    return Error{Side::client, ErrorCode::closed, "the peer closed the connection", {}};
+  }
+  return Error{Side::self, ErrorCode::io, code.message(), {}};
+}
+
+Awaitable<Result<std::size_t>> TcpStream::read_some(std::span<char> buffer) {
+  auto [code, count] =
+      co_await socket_.async_receive(net::buffer(buffer.data(), buffer.size()), as_result);
+  if (code == net::error::eof) co_return std::size_t{0};
+  if (code) co_return fail(error(code));
+  co_return count;
+}
+
+Awaitable<Result<void>> TcpStream::write_all(std::span<const char> data) {
+  while (!data.empty()) {
+    // Straight to the socket: there is nearly always room, and then nothing is suspended or allocated.
+    const ssize_t sent = ::send(socket_.native_handle(), data.data(), data.size(), MSG_NOSIGNAL);
+    if (sent >= 0) {
+      data = data.subspan(static_cast<std::size_t>(sent));
+      continue;
+    }
+    const int saved = errno;
+    if (saved == EINTR) continue;
+    if (saved != EAGAIN) co_return fail(error(ErrorCodeSys(saved, boost::system::system_category())));
+    auto ready = co_await wait_writable();
+    if (!ready) co_return fail(ready.error());
+  }
+  co_return Result<void>{};
+}
+
+Awaitable<Result<void>> TcpStream::wait_readable() {
+  auto [code] = co_await socket_.async_wait(TcpSocket::wait_read, as_result);
+  if (code) co_return fail(error(code));
+  co_return Result<void>{};
+}
+
+Awaitable<Result<void>> TcpStream::wait_writable() {
+  auto [code] = co_await socket_.async_wait(TcpSocket::wait_write, as_result);
+  if (code) co_return fail(error(code));
+  co_return Result<void>{};
+}
+
+Awaitable<Result<void>> TcpStream::shutdown_send() {
+  ErrorCodeSys code;
+  socket_.shutdown(TcpSocket::shutdown_send, code);
+  if (code) co_return fail(error(code));
+  co_return Result<void>{};
+}
+
+Awaitable<void> TcpStream::close_gracefully() {
+  ErrorCodeSys code;
+  socket_.shutdown(TcpSocket::shutdown_send, code);
+  std::array<char, 4096> rest;
+  std::size_t drained = 0;
+  expires_after(drain_time);
+  while (!code && drained < drain_bytes_max) {
+    auto [failed, count] = co_await socket_.async_receive(net::buffer(rest), as_result);
+    code = failed;
+    drained += count;
+  }
+  close();
+}
+
+void TcpStream::close() noexcept {
+  deadlines_.disarm(*this);
+  ErrorCodeSys ignored;
+  socket_.close(ignored);
+}
+
+void TcpStream::on_expired() noexcept {
+  ErrorCodeSys ignored;
+  socket_.close(ignored);
+}
+
+}  // namespace nono
