@@ -1,13 +1,15 @@
 #pragma once
 // The configuration of one session, as plain values. A profile file, a session of nono.yaml and the
-// command line's flags all fill `Settings` (what the user wrote); `resolve` (config/resolve.hpp) expands
-// groups, host sets, variables and credential names into `SessionConfig`, which is then immutable.
+// command line's flags all fill `Settings` (what the user wrote); `resolve` (config/resolve.hpp)
+// expands groups, host sets, variables and credential names into `SessionConfig`, which is then
+// immutable.
 
 #include <chrono>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "config/base/host.hpp"
@@ -21,16 +23,17 @@ struct Origin {
 
 // --- what the user wrote -------------------------------------------------------------------------
 
-// Method and path of an allowed request. Method is a token or "*"; in the path `*` matches within one
-// segment and `**` across segments.
+// Method and path of an allowed request. Method is a token or "*"; in the path `*` matches within
+// one segment and `**` across segments.
 struct EndpointRule {
   std::string method = "*";
   std::string path;
   Origin origin;
 };
 
-// A host rule as written: "example.com", "*.example.com:8443", "10.0.0.0/8", "https://host/path/**", or
-// (in allow lists) the name of a host group. `endpoints`, where given, restrict it further.
+// A host rule as written: "example.com", "*.example.com:8443", "10.0.0.0/8",
+// "https://host/path/**", or (in allow lists) the name of a host group. `endpoints`, where given,
+// restrict it further.
 struct HostRule {
   std::string text;
   std::vector<EndpointRule> endpoints;
@@ -53,24 +56,25 @@ enum class InjectMode : std::uint8_t { header, basic_auth, query_param, url_path
 struct Injection {
   InjectMode mode = InjectMode::header;
   std::string header = "Authorization";
-  std::string format = "Bearer {}";      // `{}` is the key
+  std::string format = "Bearer {}";  // `{}` is the key
   std::string query_param;
-  std::string path_pattern;              // contains `{}`
+  std::string path_pattern;  // contains `{}`
   std::string path_replacement;
 };
 
 // A credential by definition: built in (openai, github, ...) or from custom_credentials.
 struct CredentialRoute {
-  std::string name;                      // also the first path segment of the reverse form
-  bool tls = true;                       // https upstream
-  std::optional<HostPort> upstream;      // always set once resolved
-  std::string base_path;                 // "" or "/v1": what the reverse form prepends
+  std::string name;                  // also the first path segment of the reverse form
+  bool tls = true;                   // https upstream
+  std::optional<HostPort> upstream;  // always set once resolved
+  std::string base_path;             // "" or "/v1": what the reverse form prepends
   Injection injection;
-  std::vector<std::string> sources;      // tried in order: "keyring://nono/openai", "env://X", "file:///p", ...
-  std::vector<std::string> phantom_vars; // variables of the child that get the phantom
-  std::vector<std::string> base_url_vars;// variables of the child that get the reverse form's URL
-  std::string phantom_prefix;            // "sk-", "ghp_": what clients check
-  std::vector<EndpointRule> endpoints;   // empty: every method and path
+  std::vector<std::string>
+      sources;  // tried in order: "keyring://nono/openai", "env://X", "file:///p", ...
+  std::vector<std::string> phantom_vars;   // variables of the child that get the phantom
+  std::vector<std::string> base_url_vars;  // variables of the child that get the reverse form's URL
+  std::string phantom_prefix;              // "sk-", "ghp_": what clients check
+  std::vector<EndpointRule> endpoints;     // empty: every method and path
   Origin origin;
 };
 
@@ -82,45 +86,49 @@ struct CredentialChoice {
 };
 
 struct Settings {
-  std::string name;                                   // meta.name, or the profile's file name
-  std::optional<Access> workdir_access;               // workdir.access
+  std::string name;                      // meta.name, or the profile's file name
+  std::optional<Access> workdir_access;  // workdir.access
   std::vector<std::string> include_groups, exclude_groups;
-  std::vector<PathRule> paths;                        // filesystem.* and the flags
-  std::vector<PathRule> deny_paths;                   // filesystem.deny, policy.add_deny_access
+  std::vector<PathRule> paths;       // filesystem.* and the flags
+  std::vector<PathRule> deny_paths;  // filesystem.deny, policy.add_deny_access
   std::vector<std::string> bypass_protection;
 
-  bool block_network = false;                         // --block-net, network.block
-  std::optional<std::string> network_profile;
+  bool block_network = false;                  // --block-net, network.block
+  Origin block_origin;                         // empty: the flag
+  std::optional<std::string> network_profile;  // "": cleared, whatever was inherited
+  Origin network_profile_origin;               // empty: the flag
   std::vector<HostRule> allow_hosts, deny_hosts;
   std::vector<Cidr> allow_private;
   std::vector<HostPort> dns_servers;
   std::vector<CredentialChoice> credentials;
+  bool clear_credentials = false;  // `credentials: []`: drops inherited ones
   std::map<std::string, CredentialRoute> custom_credentials;
-  std::vector<std::string> allow_endpoints;           // "SERVICE:METHOD:PATH"
+  std::vector<std::string> allow_endpoints;  // "SERVICE:METHOD:PATH"
   std::vector<std::string> upstream_ca_files;
-  std::optional<std::string> upstream_proxy;          // reserved for chaining; not read yet
+  std::optional<std::string> upstream_proxy;  // reserved for chaining; not read yet
   std::optional<std::uint16_t> proxy_port;
 
   std::optional<std::vector<std::string>> allow_env;  // environment.allow_vars; absent: all
   std::vector<std::string> pass_env;                  // --allow-env: even though it looks secret
   std::vector<std::string> deny_env;
   std::map<std::string, std::string> set_env;
-  std::vector<std::string> notes;                     // deprecated keys met, each said once
+  std::vector<std::string> policy_files;  // files read for this: read-only inside
+  std::vector<std::string> notes;         // deprecated keys met, each said once
 };
 
 // --- what it means -------------------------------------------------------------------------------
 
 struct PathGrant {
-  std::string path;        // absolute, canonical
+  std::string path;  // absolute, canonical
   Access access = Access::read;
   bool file = false;
-  bool system = false;     // from a built-in group: counted, not listed, in the banner
-  std::string origin;      // group name or flag
+  bool system = false;  // from a built-in group: counted, not listed, in the banner
+  std::string origin;   // group name or flag
 };
 
 struct DenyPath {
-  std::string path;        // absolute, canonical as far as it exists
-  bool required = false;   // from a group that no profile can exclude
+  std::string path;       // absolute, canonical as far as it exists
+  bool required = false;  // from a group that no profile can exclude
   std::string origin;
 };
 
@@ -132,8 +140,8 @@ enum class NetworkMode : std::uint8_t {
 
 struct NetworkRules {
   NetworkMode mode = NetworkMode::open;
-  std::vector<HostRule> allow, deny;   // groups and profiles already expanded to hosts
-  std::vector<std::string> groups;     // named sets among them, for the banner ("minimal")
+  std::vector<HostRule> allow, deny;  // groups and profiles already expanded to hosts
+  std::vector<std::string> groups;    // named sets among them, for the banner ("minimal")
   std::vector<Cidr> allow_private;
   bool observe = false;
 };
@@ -141,19 +149,21 @@ struct NetworkRules {
 struct SessionConfig {
   std::string name = "default";
   NetworkRules network;
-  std::vector<CredentialRoute> credentials;  // enabled ones only, sources in the order they are tried
-  std::vector<HostPort> dns_servers;         // empty: the system's resolv.conf
+  std::vector<CredentialRoute>
+      credentials;                    // enabled ones only, sources in the order they are tried
+  std::vector<HostPort> dns_servers;  // empty: the system's resolv.conf
   std::vector<std::string> upstream_ca_files;
 
   std::vector<PathGrant> grants;
   std::vector<DenyPath> denies;
   Access workdir_access = Access::read_write;
-  std::vector<std::string> runtimes;         // runtime trees granted because the command lives there
+  std::vector<std::string> runtimes;      // runtime trees granted because the command lives there
+  std::vector<std::string> policy_files;  // existing files and directories never writable inside
 
   std::optional<std::vector<std::string>> allow_env;
   std::vector<std::string> pass_env, deny_env;
   std::map<std::string, std::string> set_env;
-  std::vector<std::string> warnings;         // for the banner; silent under --silent
+  std::vector<std::string> warnings;  // for the banner; silent under --silent
 };
 
 }  // namespace nono
