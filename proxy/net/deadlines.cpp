@@ -6,7 +6,9 @@ namespace {
 constexpr std::chrono::milliseconds tick_length{100};
 }
 
-Expiring::~Expiring() { unlink(); }
+Expiring::~Expiring() {
+  unlink();
+}
 
 void Expiring::unlink() noexcept {
   if (next_ == nullptr) return;
@@ -15,8 +17,7 @@ void Expiring::unlink() noexcept {
   previous_ = next_ = nullptr;
 }
 
-Deadlines::Deadlines(Executor executor)
-    : timer_(executor), now_(std::chrono::steady_clock::now()) {
+Deadlines::Deadlines(Executor executor) : timer_(executor), now_(std::chrono::steady_clock::now()) {
   armed_.previous_ = armed_.next_ = &armed_;
 }
 
@@ -38,7 +39,9 @@ void Deadlines::arm(Expiring& item, std::chrono::milliseconds after) {
   if (!running_ && !stopped_) schedule();
 }
 
-void Deadlines::disarm(Expiring& item) noexcept { item.unlink(); }
+void Deadlines::disarm(Expiring& item) noexcept {
+  item.unlink();
+}
 
 void Deadlines::stop() {
   stopped_ = true;
@@ -63,7 +66,8 @@ void Deadlines::tick() {
     if (item->when_ <= now_) {
       item->unlink();
       item->expired_ = true;
-      item->on_expired();  // closes a socket: completions are queued, so no other node is unlinked now
+      item->on_expired();  // closes a socket: completions are queued, so no other node is unlinked
+                           // now
     }
     item = next;
   }

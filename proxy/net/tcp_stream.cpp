@@ -23,7 +23,9 @@ TcpStream::TcpStream(TcpSocket socket, Deadlines& deadlines)
   ::setsockopt(socket_.native_handle(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
-TcpStream::~TcpStream() { close(); }
+TcpStream::~TcpStream() {
+  close();
+}
 
 Error TcpStream::error(const ErrorCodeSys& code) const {
   if (expired()) return Error{Side::client, ErrorCode::timeout, "the connection took too long", {}};
@@ -48,7 +50,8 @@ Awaitable<Result<std::size_t>> TcpStream::read_some(std::span<char> buffer) {
 
 Awaitable<Result<void>> TcpStream::write_all(std::span<const char> data) {
   while (!data.empty()) {
-    // Straight to the socket: there is nearly always room, and then nothing is suspended or allocated.
+    // Straight to the socket: there is nearly always room, and then nothing is suspended or
+    // allocated.
     const ssize_t sent = ::send(socket_.native_handle(), data.data(), data.size(), MSG_NOSIGNAL);
     if (sent >= 0) {
       data = data.subspan(static_cast<std::size_t>(sent));
@@ -56,7 +59,8 @@ Awaitable<Result<void>> TcpStream::write_all(std::span<const char> data) {
     }
     const int saved = errno;
     if (saved == EINTR) continue;
-    if (saved != EAGAIN) co_return fail(error(ErrorCodeSys(saved, boost::system::system_category())));
+    if (saved != EAGAIN)
+      co_return fail(error(ErrorCodeSys(saved, boost::system::system_category())));
     auto ready = co_await wait_writable();
     if (!ready) co_return fail(ready.error());
   }
