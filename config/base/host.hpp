@@ -29,6 +29,9 @@ class Port {
 inline constexpr Port https_port{443};
 inline constexpr Port http_port{80};
 
+class Host;
+Result<Host> parse_host(std::string_view text);
+
 // A DNS name in its one normal form: ASCII lower case (IDNA2008/UTS 46 to A-labels), no trailing dot,
 // labels of 1..63 octets, at most 253 in all, letters, digits, '-' and '_' only. Never a number: every
 // spelling that some resolver reads as an address is refused here (parse_host makes it one).
@@ -39,6 +42,7 @@ class HostName {
   friend auto operator<=>(const HostName&, const HostName&) = default;
 
  private:
+  friend Result<Host> parse_host(std::string_view text);
   explicit HostName(std::string text) : text_(std::move(text)) {}
   std::string text_;
 };

@@ -1,0 +1,49 @@
+#include "config/base/permit.hpp"
+
+namespace nono {
+
+std::string_view to_string(Reason reason) {
+  switch (reason) {
+    case Reason::rule_allows:
+      return "rule_allows";
+    case Reason::credential_route:
+      return "credential_route";
+    case Reason::open_network:
+      return "open_network";
+    case Reason::observed:
+      return "observed";
+    case Reason::no_rule:
+      return "no_rule";
+    case Reason::rule_denies:
+      return "rule_denies";
+    case Reason::network_blocked:
+      return "network_blocked";
+    case Reason::always_denied:
+      return "always_denied";
+    case Reason::private_address:
+      return "private_address";
+    case Reason::endpoint_denied:
+      return "endpoint_denied";
+    case Reason::bad_target:
+      return "bad_target";
+    case Reason::foreign_credential:
+      return "foreign_credential";
+    case Reason::phantom_elsewhere:
+      return "phantom_elsewhere";
+    case Reason::no_token:
+      return "no_token";
+    case Reason::authority_mismatch:
+      return "authority_mismatch";
+    case Reason::limit:
+      return "limit";
+    case Reason::upstream_failed:
+      return "upstream_failed";
+    case Reason::secret_missing:
+      return "secret_missing";
+    case Reason::malformed:
+      return "malformed";
+  }
+  return "no_rule";
+}
+
+}  // namespace nono
