@@ -28,6 +28,7 @@ class TcpStream final : public ByteStream, private Expiring {
   bool timed_out() const { return expired(); }
 
   TcpSocket& socket() { return socket_; }
+  Deadlines& deadlines() { return deadlines_; }
   // Waits until the socket can be read or written: for TLS, which reads and writes the fd itself.
   Awaitable<Result<void>> wait_readable();
   Awaitable<Result<void>> wait_writable();

@@ -1,0 +1,234 @@
+#include "proxy/net/relay.hpp"
+
+#include <sys/socket.h>
+
+#include <array>
+#include <boost/asio/any_completion_handler.hpp>
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/post.hpp>
+#include <cerrno>
+#include <string>
+
+namespace nono {
+
+namespace {
+
+// A tunnel waits in a small receive, so that an idle one costs little; when that comes back full,
+// the rest is moved through one large buffer that all tunnels of the thread share.
+constexpr std::size_t small_bytes = 512;
+constexpr std::size_t large_bytes = 256 * 1024;
+// Then the other connections have their turn.
+constexpr int large_rounds_max = 8;
+
+std::span<char> large_buffer() {
+  thread_local std::string buffer(large_bytes, '\0');
+  return buffer;
+}
+
+// One tunnel. Lives in the coroutine frame of relay() until both directions are done, so the
+// handlers below may hold plain references.
+class Relay final : private Expiring {
+ public:
+  Relay(TcpStream& client, TcpStream& upstream, std::chrono::milliseconds idle)
+      : client_(client), upstream_(upstream), idle_(idle) {}
+  void start(std::string_view early, net::any_completion_handler<void()> done) {
+    done_ = std::move(done);
+    client_.never_expires();
+    upstream_.never_expires();
+    renew();
+    Direction& up = up_;
+    if (early.empty()) {
+      receive(up);
+    } else {
+      up.moved += early.size();
+      forward(up, early);
+    }
+    receive(down_);
+  }
+
+  RelayResult result() const {
+    RelayEnd end = RelayEnd::finished;
+    if (broken_) end = expired() ? RelayEnd::idle : RelayEnd::reset;
+    return RelayResult{up_.moved, down_.moved, end};
+  }
+
+ private:
+  struct Direction {
+    TcpStream& from;
+    TcpStream& to;
+    std::uint64_t moved = 0;
+    std::string unsent;  // what `to` had no room for
+    std::size_t unsent_at = 0;
+    std::array<char, small_bytes> small{};
+  };
+
+  void renew() { client_.deadlines().arm(*this, idle_); }
+
+  // Whatever either direction is waiting for, it waits on one of these two sockets.
+  void on_expired() noexcept override {
+    client_.close();
+    upstream_.close();
+  }
+
+  void receive(Direction& way) {
+    way.from.socket().async_receive(net::buffer(way.small),
+                                    [this, &way](const ErrorCodeSys& code, std::size_t count) {
+                                      if (code == net::error::eof) return ended(way);
+                                      if (code) return broke(way);
+                                      client_.expires_after(idle_);
+                                      way.moved += count;
+                                      const bool more = count == way.small.size();
+                                      if (!send(way, {way.small.data(), count})) return;
+                                      if (more) return drain(way);
+                                      receive(way);
+                                    });
+  }
+
+  // Moves what is there through the shared buffer.
+  void drain(Direction& way) {
+    const std::span<char> buffer = large_buffer();
+    for (int round = 0; round < large_rounds_max; ++round) {
+      const ssize_t count =
+          ::recv(way.from.socket().native_handle(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+      if (count == 0) return ended(way);
+      if (count < 0) {
+        if (errno == EAGAIN || errno == EINTR) break;
+        return broke(way);
+      }
+      way.moved += static_cast<std::uint64_t>(count);
+      if (!send(way, {buffer.data(), static_cast<std::size_t>(count)})) return;
+      if (static_cast<std::size_t>(count) < small_bytes) break;
+    }
+    receive(way);
+  }
+
+  void forward(Direction& way, std::string_view data) {
+    if (send(way, data)) receive(way);
+  }
+
+  // True when all of it went; otherwise the rest is kept and sent when there is room, or the relay
+  // broke.
+  bool send(Direction& way, std::string_view data) {
+    const int fd = way.to.socket().native_handle();
+    while (!data.empty()) {
+      const ssize_t count = ::send(fd, data.data(), data.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+      if (count >= 0) {
+        data.remove_prefix(static_cast<std::size_t>(count));
+      } else if (errno == EAGAIN) {
+        way.unsent.assign(data);
+        way.unsent_at = 0;
+        wait_for_room(way);
+        return false;
+      } else if (errno != EINTR) {
+        broke(way);
+        return false;
+      }
+    }
+    return true;
+  }
+
+  void wait_for_room(Direction& way) {
+    way.to.socket().async_wait(TcpSocket::wait_write, [this, &way](const ErrorCodeSys& code) {
+      if (code) return broke(way);
+      const std::string_view rest = std::string_view(way.unsent).substr(way.unsent_at);
+      const ssize_t count = ::send(way.to.socket().native_handle(), rest.data(), rest.size(),
+                                   MSG_NOSIGNAL | MSG_DONTWAIT);
+      if (count < 0 && errno != EAGAIN && errno != EINTR) return broke(way);
+      if (count > 0) {
+        renew();
+        way.unsent_at += static_cast<std::size_t>(count);
+      }
+      if (way.unsent_at < way.unsent.size()) return wait_for_room(way);
+      std::string().swap(way.unsent);
+      drain(way);
+    });
+  }
+
+  void ended(Direction& way) {
+    ErrorCodeSys ignored;
+    way.to.socket().shutdown(TcpSocket::shutdown_send, ignored);
+    finish_one();
+  }
+
+  void broke(Direction&) {
+    broken_ = true;
+    client_.close();
+    upstream_.close();
+    finish_one();
+  }
+
+  void finish_one() {
+    if (++finished_ < 2) return;
+    client_.close();
+    upstream_.close();
+    auto done = std::move(done_);
+    net::post(client_.socket().get_executor(), std::move(done));
+  }
+
+  TcpStream& client_;
+  TcpStream& upstream_;
+  const std::chrono::milliseconds idle_;
+  Direction up_{client_, upstream_, 0, {}, 0, {}};
+  Direction down_{upstream_, client_, 0, {}, 0, {}};
+  net::any_completion_handler<void()> done_;
+  int finished_ = 0;
+  bool broken_ = false;
+};
+
+Awaitable<Result<std::uint64_t>> pump(ByteStream& from, ByteStream& to, ByteStream& timed,
+                                      std::string_view early, std::chrono::milliseconds idle) {
+  std::uint64_t moved = early.size();
+  std::string buffer(16 * 1024, '\0');
+  auto sent = co_await to.write_all(early);
+  while (sent) {
+    auto count = co_await from.read_some(buffer);
+    if (!count) {
+      timed.close();
+      to.close();
+      co_return fail(count.error());
+    }
+    if (*count == 0) {
+      co_await to.shutdown_send();
+      co_return moved;
+    }
+    timed.expires_after(idle);
+    moved += *count;
+    const std::span<const char> data(buffer.data(), *count);
+    sent = co_await to.write_all(data);
+  }
+  from.close();
+  to.close();
+  co_return fail(sent.error());
+}
+
+}  // namespace
+
+Awaitable<RelayResult> relay(TcpStream& client, TcpStream& upstream, std::string_view early,
+                             std::chrono::milliseconds idle) {
+  Relay tunnel(client, upstream, idle);
+  auto start = [&tunnel, early](auto handler) { tunnel.start(early, std::move(handler)); };
+  co_await net::async_initiate<const net::deferred_t, void()>(start, net::deferred);
+  co_return tunnel.result();
+}
+
+Awaitable<RelayResult> relay_streams(ByteStream& client, ByteStream& upstream,
+                                     std::string_view early_client, std::string_view early_upstream,
+                                     std::chrono::milliseconds idle) {
+  using namespace net::experimental::awaitable_operators;
+  client.expires_after(idle);
+  upstream.never_expires();
+  auto [up, down] = co_await (pump(client, upstream, client, early_client, idle) &&
+                              pump(upstream, client, client, early_upstream, idle));
+  RelayResult result;
+  result.bytes_to_upstream = up.value_or(0);
+  result.bytes_to_client = down.value_or(0);
+  if (!up || !down) {
+    const ErrorCode code = up ? down.error().code : up.error().code;
+    result.end = code == ErrorCode::timeout ? RelayEnd::idle : RelayEnd::reset;
+  }
+  client.close();
+  upstream.close();
+  co_return result;
+}
+
+}  // namespace nono
