@@ -1,0 +1,70 @@
+# Sourced by bootstrap.sh: the whole of `./bootstrap.sh test`, in the order in which failures are cheapest.
+
+closing_lines=()
+
+# run_ctest [--own-network] NAME DIR ARGUMENT...: runs ctest, keeps its closing line, fails loudly.
+run_ctest() {
+  local network=()
+  if [ "$1" = --own-network ]; then
+    network=(in_network)
+    shift
+  fi
+  local name=$1 dir=$2
+  shift 2
+  say "testing $name"
+  local log="build/ctest-$name.log" result=0
+  "${network[@]}" ctest --test-dir "$dir" --output-on-failure --no-tests=error -j "$(nproc)" "$@" 2>&1 |
+    tee "$log" || result=$?
+  [ "$result" = 0 ] || die "tests of $name failed; all output is in $log"
+  closing_lines+=("$name: $(grep -E '^[0-9]+% tests passed' "$log")")
+}
+
+# The SDK that the end-to-end tests drive. Without a package index the tests that need it say so and skip.
+make_sdk_venv() {
+  local venv=build/venv
+  [ -e "$venv/.ready" ] && return 0
+  say "a virtual environment with the vendor's SDK"
+  /usr/bin/python3 -m venv "$venv"
+  if "$venv/bin/pip" install -q --disable-pip-version-check openai; then
+    touch "$venv/.ready"
+  else
+    echo "bootstrap: no SDK: pip could not install openai; its tests will be skipped by name"
+  fi
+}
+
+# Ports below 1024 belong to root. An ordinary user gets a network namespace of its own, in which
+# they are free, with loopback up; the tests that drop from root to a user skip there by name.
+in_network() {
+  if [ "$(id -u)" = 0 ]; then
+    "$@"
+  else
+    unshare --user --map-root-user --net -- /bin/sh -c 'ip link set lo up && exec "$@"' sh "$@"
+  fi
+}
+
+run_all_tests() {
+  mkdir -p build
+  make_sdk_venv
+  export NONO_TEST_VENV="$PWD/build/venv"
+
+  build debug all
+  run_ctest tidy build/debug -R '^tidy: '
+  say "coroutine lint"
+  tests/tidy/coroutine_lint.sh build/debug
+  run_ctest --own-network debug build/debug
+
+  build tsan all
+  # What crosses threads: the pool behind the keystore, the audit writer, a server of several workers.
+  run_ctest tsan build/tsan -R '^(keystore|dns|net|proxy): '
+
+  build gcc all
+  run_ctest gcc build/gcc -R '^(base|config|policy|dns|keystore|http|net|proxy): '
+
+  build release nono
+  NONO_TEST_BINARY="$PWD/build/release/nono" run_ctest --own-network release build/debug -R '^e2e: '
+
+  say "all passed"
+  printf '%s\n' "${closing_lines[@]}"
+  # The closing line of the widest run, as ctest wrote it.
+  grep -E '^[0-9]+% tests passed' build/ctest-debug.log
+}
