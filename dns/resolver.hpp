@@ -25,12 +25,12 @@ class VettedAddresses {
 class Resolver {
  public:
   virtual ~Resolver() = default;
-  // Resolves the permit's target and vets every address against its AddressPolicy; a literal address
-  // is vetted without any query. Errors: name_not_found, dns_failed, dns_timeout (side upstream);
-  // address_refused (side client) naming the class and the --allow-private that would admit it.
-  // `permit` must outlive the await.
-  virtual Awaitable<Result<VettedAddresses>> resolve(const Permit& permit,
-                                                     std::chrono::steady_clock::time_point deadline) = 0;
+  // Resolves the permit's target and vets every address against its AddressPolicy; a literal
+  // address is vetted without any query. Errors: name_not_found, dns_failed, dns_timeout (side
+  // upstream); address_refused (side client) naming the class and the --allow-private that would
+  // admit it. `permit` must outlive the await.
+  virtual Awaitable<Result<VettedAddresses>> resolve(
+      const Permit& permit, std::chrono::steady_clock::time_point deadline) = 0;
 };
 
 }  // namespace nono::dns

@@ -1,0 +1,169 @@
+#include "dns/ares_resolver.hpp"
+
+#include <sys/stat.h>
+
+#include <fmt/format.h>
+#include <map>
+#include <optional>
+
+#include "dns/cache.hpp"
+#include "dns/filter.hpp"
+#include "dns/hosts_file.hpp"
+#include "dns/lookup.hpp"
+
+namespace nono::dns {
+namespace {
+
+using TimePoint = std::chrono::steady_clock::time_point;
+
+constexpr const char* resolv_conf = "/etc/resolv.conf";
+constexpr std::chrono::seconds resolv_conf_interval{5};
+
+// localhost and every name under it (RFC 6761 6.3).
+bool is_localhost(std::string_view name) {
+  constexpr std::string_view suffix = "localhost";
+  if (!name.ends_with(suffix)) return false;
+  return name.size() == suffix.size() || name[name.size() - suffix.size() - 1] == '.';
+}
+
+std::vector<IpAddress> loopback() {
+  std::array<std::uint8_t, 16> one{};
+  one[15] = 1;
+  return {IpAddress::v6(one), IpAddress::v4({127, 0, 0, 1})};
+}
+
+// The resolver's state. Lookups outlive waiters and call back into it, so it is held by shared_ptr.
+class Core : public std::enable_shared_from_this<Core> {
+ public:
+  Core(Executor executor, const ResolverOptions& options)
+      : executor_(executor),
+        options_(options),
+        hosts_(options.hosts_file),
+        cache_(CacheLimits{options.cache_entries_max, options.ttl_floor, options.ttl_ceiling,
+                           options.negative_ttl}) {}
+
+  void close() {
+    for (auto& [name, lookup] : lookups_) lookup->abandon();
+    lookups_.clear();
+    servers_.reset();
+  }
+
+  // What can be said without asking anybody; none where the DNS must be asked.
+  std::optional<Lookup::Answer> known(const HostName& name, TimePoint now) {
+    if (is_localhost(name.text())) return loopback();
+    if (!options_.hosts_file.empty()) {
+      const std::vector<IpAddress>* listed = hosts_.find(name, now);
+      if (listed != nullptr) return interleave_families(*listed);
+    }
+    const std::vector<IpAddress>* cached = cache_.find(name, now);
+    if (cached == nullptr) return std::nullopt;
+    if (cached->empty()) return tl::unexpected<Error>(no_address_error(name));
+    return *cached;
+  }
+
+  // The lookup of `name` in flight, begun now if there is none.
+  Result<std::shared_ptr<Lookup>> lookup(const HostName& name, TimePoint now) {
+    auto running = lookups_.find(name);
+    if (running != lookups_.end()) return running->second;
+    if (lookups_.size() >= options_.lookups_max) {
+      return fail(ErrorCode::limit,
+                  fmt::format("{} names are being looked up already", options_.lookups_max),
+                  "try again");
+    }
+    Result<std::shared_ptr<Servers>> servers = current_servers(now);
+    if (!servers) return tl::unexpected<Error>(servers.error());
+    auto begun = std::make_shared<Lookup>(executor_, name, *servers);
+    lookups_.emplace(name, begun);
+    begun->start([weak = weak_from_this(), name](std::optional<Lookup::Finding> finding) {
+      std::shared_ptr<Core> self = weak.lock();
+      if (self) self->settle(name, std::move(finding));
+    });
+    return begun;
+  }
+
+ private:
+  void settle(const HostName& name, std::optional<Lookup::Finding> finding) {
+    lookups_.erase(name);
+    if (!finding) return;
+    TimePoint now = std::chrono::steady_clock::now();
+    if (finding->addresses.empty()) return cache_.put_negative(name, now);
+    cache_.put(name, std::move(finding->addresses), finding->ttl, now);
+  }
+
+  // Made at the first lookup. The system's own servers change when a machine changes networks, so
+  // resolv.conf is looked at again now and then; lookups in flight stay with the servers they have.
+  Result<std::shared_ptr<Servers>> current_servers(TimePoint now) {
+    bool from_system = options_.servers.empty();
+    if (servers_ && (!from_system || now - read_at_ < resolv_conf_interval)) return servers_;
+    read_at_ = now;
+    std::vector<HostPort> addresses = options_.servers;
+    if (from_system) {
+      struct ::stat seen {};
+      ::stat(resolv_conf, &seen);  // missing: all zero, as c-ares has a default
+      if (servers_ && seen.st_ino == seen_.st_ino && seen.st_size == seen_.st_size &&
+          seen.st_mtim.tv_sec == seen_.st_mtim.tv_sec &&
+          seen.st_mtim.tv_nsec == seen_.st_mtim.tv_nsec) {
+        return servers_;
+      }
+      Result<std::vector<HostPort>> listed = system_servers();
+      if (!listed) return tl::unexpected<Error>(listed.error());
+      seen_ = seen;
+      addresses = std::move(*listed);
+    }
+    servers_ = std::make_shared<Servers>(executor_, std::move(addresses), options_.query_timeout,
+                                         options_.tries);
+    return servers_;
+  }
+
+  Executor executor_;
+  ResolverOptions options_;
+  HostsFile hosts_;
+  Cache cache_;
+  std::shared_ptr<Servers> servers_;
+  TimePoint read_at_{};
+  struct ::stat seen_ {};
+  std::unordered_map<HostName, std::shared_ptr<Lookup>> lookups_;  // in flight
+};
+
+class AresResolver final : public Resolver {
+ public:
+  AresResolver(Executor executor, const ResolverOptions& options)
+      : core_(std::make_shared<Core>(executor, options)) {}
+  ~AresResolver() override { core_->close(); }
+
+  Awaitable<Result<VettedAddresses>> resolve(const Permit& permit, TimePoint deadline) override {
+    const Host& host = permit.target().host;
+    if (!host.is_name()) {
+      std::vector<IpAddress> literal(1, host.address());
+      co_return Filter::vet(permit, literal);
+    }
+    TimePoint now = std::chrono::steady_clock::now();
+    std::optional<Lookup::Answer> answer = core_->known(host.name(), now);
+    if (!answer) {
+      Result<std::shared_ptr<Lookup>> lookup = core_->lookup(host.name(), now);
+      if (!lookup) co_return tl::unexpected<Error>(lookup.error());
+      answer = co_await Lookup::wait(std::move(*lookup), deadline);
+    }
+    if (!*answer) co_return tl::unexpected<Error>(std::move(answer->error()));
+    co_return Filter::vet(permit, **answer);
+  }
+
+ private:
+  std::shared_ptr<Core> core_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Resolver>> make_resolver(Executor executor, const ResolverOptions& options) {
+  for (const HostPort& server : options.servers) {
+    if (server.host.is_name()) {
+      return fail(ErrorCode::bad_input,
+                  fmt::format("the DNS server {} is a name, and a name would need a DNS server",
+                              server.to_string()),
+                  "give its address: --dns-server ADDR[:PORT]");
+    }
+  }
+  return std::unique_ptr<Resolver>(std::make_unique<AresResolver>(executor, options));
+}
+
+}  // namespace nono::dns

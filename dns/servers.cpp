@@ -1,0 +1,93 @@
+#include "dns/servers.hpp"
+
+#include <algorithm>
+
+namespace nono::dns {
+namespace {
+
+constexpr std::chrono::seconds distrust{30};
+
+}  // namespace
+
+// One question on its way from server to server.
+struct Servers::Walk {
+  HostName name;
+  Family family;
+  AresChannel::Callback callback;
+  std::deque<Turn> turns;
+  Outcome worst{Verdict::timed_out, {}, {}, "no answer"};  // what to say if nobody answers usefully
+};
+
+Servers::Servers(Executor executor, std::vector<HostPort> addresses,
+                 std::chrono::milliseconds timeout, unsigned tries)
+    : executor_(executor), timeout_(timeout), tries_(std::max(tries, 1U)) {
+  for (HostPort& address : addresses) servers_.push_back(Server{std::move(address), nullptr, {}});
+}
+
+void Servers::query(const HostName& name, Family family, AresChannel::Callback callback) {
+  step(std::make_shared<Walk>(Walk{name, family, std::move(callback), order()}));
+}
+
+std::deque<Servers::Turn> Servers::order() const {
+  auto now = std::chrono::steady_clock::now();
+  std::deque<Turn> turns;
+  for (bool distrusted : {false, true}) {
+    for (std::size_t i = 0; i < servers_.size(); ++i) {
+      if ((servers_[i].distrusted_until > now) == distrusted) turns.push_back(Turn{i, tries_});
+    }
+  }
+  return turns;
+}
+
+void Servers::step(const std::shared_ptr<Walk>& walk) {
+  if (walk->turns.empty()) return walk->callback(std::move(walk->worst));
+  Turn turn = walk->turns.front();
+  walk->turns.pop_front();
+  --turn.tries_left;
+  Server& server = servers_[turn.server];
+  if (!server.channel) {
+    Result<std::shared_ptr<AresChannel>> made =
+        AresChannel::make(executor_, server.address, timeout_);
+    if (!made) return take(walk, turn, Outcome{Verdict::failed, {}, {}, made.error().what});
+    server.channel = std::move(*made);
+  }
+  server.channel->query(walk->name, walk->family,
+                        [weak = weak_from_this(), walk, turn](Outcome outcome) {
+                          std::shared_ptr<Servers> self = weak.lock();
+                          if (self) self->take(walk, turn, std::move(outcome));
+                        });
+}
+
+void Servers::take(const std::shared_ptr<Walk>& walk, Turn turn, Outcome outcome) {
+  Server& server = servers_[turn.server];
+  switch (outcome.verdict) {
+    case Verdict::found:
+    case Verdict::no_such_name:
+    case Verdict::no_address:
+      server.distrusted_until = {};
+      return walk->callback(std::move(outcome));
+    case Verdict::failed:
+      outcome.detail = server.address.to_string() + ": " + outcome.detail;
+      walk->worst = std::move(outcome);
+      break;
+    case Verdict::timed_out:
+      // Silence about AAAA alone is a well-known fault of middleboxes; it says nothing about A.
+      if (walk->family == Family::v4) {
+        server.distrusted_until = std::chrono::steady_clock::now() + distrust;
+      }
+      if (turn.tries_left > 0) walk->turns.push_back(turn);
+      break;
+  }
+  step(walk);
+}
+
+std::string Servers::to_string() const {
+  std::string text;
+  for (const Server& server : servers_) {
+    if (!text.empty()) text += ", ";
+    text += server.address.to_string();
+  }
+  return text;
+}
+
+}  // namespace nono::dns
