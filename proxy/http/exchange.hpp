@@ -28,20 +28,21 @@ struct ExchangeResult {
   bool client_reusable = false;    // the client's connection may carry another request
   bool upstream_reusable = false;  // the upstream's too
   bool upgraded = false;           // 101: both streams now carry another protocol (WebSocket)
-  bool response_started = false;   // bytes of the response went to the client: no refusal can be sent any more
+  bool response_started =
+      false;  // bytes of the response went to the client: no refusal can be sent any more
   std::uint64_t bytes_to_upstream = 0, bytes_to_client = 0;
 };
 
-// Sends `request` (already rewritten: origin-form target, hop-by-hop fields removed, `upgrade` naming the
-// protocol where the client asked for one and the caller allows it) and its body, relays 1xx, brings back the
-// final response. Request and response bodies move at the same time: an upstream that answers early is
-// relayed at once. `Expect: 100-continue` is passed on and its 100 relayed. A response that cannot be framed is
-// bad_response and nothing of it reaches the client. On error the streams are not reusable; `result` tells
-// whether the response had started.
-Awaitable<Result<void>> exchange(ByteStream& client, InputBuffer& client_in, const RequestHead& request,
-                                 std::string_view upgrade, ByteStream& upstream,
-                                 InputBuffer& upstream_in, const HeadLimits& limits,
-                                 const ExchangeTimes& times, ExchangeHooks& hooks,
-                                 ExchangeResult& result);
+// Sends `request` (already rewritten: origin-form target, hop-by-hop fields removed, `upgrade`
+// naming the protocol where the client asked for one and the caller allows it) and its body, relays
+// 1xx, brings back the final response. Request and response bodies move at the same time: an
+// upstream that answers early is relayed at once. `Expect: 100-continue` is passed on and its 100
+// relayed. A response that cannot be framed is bad_response and nothing of it reaches the client.
+// On error the streams are not reusable; `result` tells whether the response had started.
+Awaitable<Result<void>> exchange(ByteStream& client, InputBuffer& client_in,
+                                 const RequestHead& request, std::string_view upgrade,
+                                 ByteStream& upstream, InputBuffer& upstream_in,
+                                 const HeadLimits& limits, const ExchangeTimes& times,
+                                 ExchangeHooks& hooks, ExchangeResult& result);
 
 }  // namespace nono::http

@@ -43,20 +43,20 @@ struct Framing {
 
 struct RequestHead {
   std::string method;
-  std::string target;              // exactly as received
+  std::string target;  // exactly as received
   bool http_1_0 = false;
-  Fields fields;
+  Fields fields;  // without Content-Length and Transfer-Encoding: `framing` says it
   Framing framing;
-  bool keep_alive = true;          // what the client asked for
-  bool expect_continue = false;
+  bool keep_alive = true;        // what the client asked for
+  bool expect_continue = false;  // it waits for a 100 before it sends the body
 };
 
 struct ResponseHead {
   int status = 0;
   std::string reason;
   bool http_1_0 = false;
-  Fields fields;
-  Framing framing;                 // already takes the request's method and the status into account
+  Fields fields;    // Content-Length only where it is no framing: to HEAD, in a 304
+  Framing framing;  // already takes the request's method and the status into account
   bool keep_alive = true;
 };
 
@@ -67,16 +67,19 @@ struct HeadLimits {
 };
 
 // Parses `bytes`, which must hold exactly one head up to and with its empty line. Refused as
-// bad_request / bad_response: bare CR or LF, NUL and controls, obs-fold, white space before the colon,
-// several or malformed Content-Length, Content-Length with Transfer-Encoding, codings other than a final
-// single "chunked", duplicate Host, an HTTP version other than 1.0 and 1.1, wrong target characters.
+// bad_request / bad_response: bare CR or LF, NUL and controls, obs-fold, white space before the
+// colon, several or malformed Content-Length, Content-Length with Transfer-Encoding, codings other
+// than a final single "chunked", duplicate Host, no Host in HTTP/1.1, an HTTP version other
+// than 1.0 and 1.1, wrong target characters, a target of the wrong form for the method. Over a
+// limit: head_too_large, or bad_response.
 Result<RequestHead> parse_request_head(std::string_view bytes, const HeadLimits& limits);
 Result<ResponseHead> parse_response_head(std::string_view bytes, const HeadLimits& limits,
                                          std::string_view request_method);
 
 // Removes Connection and what it names, Keep-Alive, Proxy-Connection, Proxy-Authenticate,
-// Proxy-Authorization, TE, Trailer, Transfer-Encoding, Upgrade (RFC 9110 7.6.1); framing is written anew
-// by serialize(). Content-Length, where it is the framing, stays as framing and is not a field.
+// Proxy-Authorization, TE, Trailer, Transfer-Encoding, Upgrade (RFC 9110 7.6.1); framing is written
+// anew by serialize(). Content-Length, where it is the framing, stays as framing and is not a
+// field.
 void remove_hop_by_hop(Fields& fields);
 
 // The bytes of a head, framing fields and `Connection` added from `framing` and `keep_alive`.

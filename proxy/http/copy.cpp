@@ -1,0 +1,223 @@
+#include "proxy/http/copy.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "proxy/http/lexical.hpp"
+#include "proxy/http/serialize.hpp"
+
+namespace nono::http {
+
+namespace {
+
+// Bodies up to this are worth waiting for one read, so that head and body leave in one write.
+constexpr std::size_t short_body_bytes_max = 16 * 1024;
+constexpr std::string_view last_chunk = "0\r\n\r\n";
+
+bool is_empty(const Framing& framing) {
+  return framing.kind == Framing::Kind::none ||
+         (framing.kind == Framing::Kind::length && framing.length == 0);
+}
+
+Side other(Side side) {
+  return side == Side::client ? Side::upstream : Side::client;
+}
+
+}  // namespace
+
+BodyPump::BodyPump(const CopyRoute& route, Framing in, Framing out, BodyFilter* filter,
+                   std::string head, CopyProgress& progress)
+    : route_(route),
+      in_(in),
+      out_(out),
+      filter_(filter),
+      progress_(progress),
+      staged_(std::move(head)),
+      remaining_(in.length),
+      done_(is_empty(in)) {}
+
+Awaitable<Result<void>> BodyPump::run(HoldHead hold) {
+  if (hold == HoldHead::yes) {
+    auto held = co_await receive_short_body();
+    if (!held) co_return held;
+  }
+  while (!done_) {
+    // A head does not wait for a body that has not begun to arrive.
+    if (route_.buffer.empty() && !staged_.empty()) {
+      auto sent = co_await send(staged_);
+      if (!sent) co_return sent;
+      staged_.clear();
+    }
+    auto received = co_await next_piece();
+    if (!received) co_return fail(std::move(received.error()));
+    auto content = decode(*received);
+    if (!content) co_return fail(std::move(content.error()));
+    auto sent = co_await send_piece(*content);
+    if (!sent) co_return sent;
+  }
+  progress_.body_read = true;
+  // Only an empty body gets here with something left to say: otherwise the last piece said it.
+  if (is_empty(in_)) {
+    auto staged = stage({});
+    if (!staged) co_return staged;
+  }
+  if (staged_.empty()) co_return Result<void>{};
+  co_return co_await send(staged_);
+}
+
+// Reads once if a short body is not there yet. The wait costs its receiver nothing: a head alone
+// tells it little, and if the sender fails now, the receiver can still be told so instead of being
+// cut off.
+Awaitable<Result<void>> BodyPump::receive_short_body() {
+  const bool is_short = in_.kind == Framing::Kind::length && in_.length <= short_body_bytes_max;
+  const std::size_t here = route_.buffer.unread().size();
+  if (done_ || !is_short || here >= in_.length) co_return Result<void>{};
+  const std::size_t missing = in_.length - here;
+  std::span<char> room = route_.buffer.prepare(missing).first(missing);
+  route_.from.expires_after(route_.idle);
+  auto count = co_await route_.from.read_some(room);
+  if (!count) {
+    count.error().side = route_.from_side;
+    co_return fail(std::move(count.error()));
+  }
+  if (*count == 0) co_return fail(broken("the body ends early"));
+  route_.buffer.commit(*count);
+  co_return Result<void>{};
+}
+
+// The next bytes received: what the buffer has, else a read. Empty when a body that lasts until
+// close ends.
+Awaitable<Result<std::span<char>>> BodyPump::next_piece() {
+  if (!route_.buffer.empty()) co_return route_.buffer.unread_writable();
+  std::span<char> room = scratch_.payload();
+  scratch_begin_ = room.data();
+  if (in_.kind == Framing::Kind::length)
+    room = room.first(static_cast<std::size_t>(std::min<std::uint64_t>(room.size(), remaining_)));
+  // The one waited for gets the time; the other must not run out of its own meanwhile.
+  route_.from.expires_after(route_.idle);
+  route_.to.expires_after(route_.idle * 2);
+  auto count = co_await route_.from.read_some(room);
+  if (!count) {
+    count.error().side = route_.from_side;
+    co_return fail(std::move(count.error()));
+  }
+  if (*count == 0 && in_.kind != Framing::Kind::until_close)
+    co_return fail(broken("the body ends early"));
+  co_return room.first(*count);
+}
+
+// Takes the framing off `received`, in place, and gives what belongs to nobody yet back to the
+// buffer.
+Result<std::span<char>> BodyPump::decode(std::span<char> received) {
+  ChunkDecoder::Progress piece{received.size(), received.size()};
+  if (in_.kind == Framing::Kind::length) {
+    piece.used = static_cast<std::size_t>(std::min<std::uint64_t>(remaining_, received.size()));
+    piece.content = piece.used;
+    remaining_ -= piece.used;
+    done_ = remaining_ == 0;
+  } else if (in_.kind == Framing::Kind::chunked) {
+    const char* wrong = decoder_.decode({received.data(), received.size()}, received.data(), piece);
+    if (wrong) return fail(broken(wrong));
+    done_ = decoder_.done();
+  } else {
+    done_ = received.empty();
+  }
+  progress_.content_bytes += piece.content;
+  progress_.body_read = done_;
+  if (is_in_scratch(received)) {
+    const std::span<char> rest = received.subspan(piece.used);
+    route_.buffer.append({rest.data(), rest.size()});
+  } else {
+    route_.buffer.consume(piece.used);  // the bytes stay in place until the next read
+  }
+  return received.first(piece.content);
+}
+
+Awaitable<Result<void>> BodyPump::send_piece(std::span<char> content) {
+  if (!filter_ && staged_.empty() && is_in_scratch(content)) {
+    co_return co_await send(frame_in_place(content));
+  }
+  auto staged = stage({content.data(), content.size()});
+  if (!staged || staged_.empty()) co_return staged;
+  auto sent = co_await send(staged_);
+  staged_.clear();
+  co_return sent;
+}
+
+// Adds a piece of content to what goes out next, filtered and framed.
+Result<void> BodyPump::stage(std::string_view content) {
+  if (!filter_) {
+    stage_framed(content, done_);
+    return {};
+  }
+  filtered_.clear();
+  auto changed = filter_->feed(content, filtered_);
+  if (changed && done_) changed = filter_->finish(filtered_);
+  if (!changed) return changed;
+  stage_framed(filtered_, done_);
+  return {};
+}
+
+void BodyPump::stage_framed(std::string_view content, bool last) {
+  const bool chunked = out_.kind == Framing::Kind::chunked;
+  staged_.reserve(staged_.size() + content.size() + Scratch::front_bytes + Scratch::back_bytes);
+  if (chunked && !content.empty()) append_chunk_size(staged_, content.size());
+  staged_ += content;
+  if (chunked && !content.empty()) staged_ += "\r\n";
+  if (chunked && last) staged_ += last_chunk;
+}
+
+// The content with its chunk framing put around it, inside the scratch block.
+std::string_view BodyPump::frame_in_place(std::span<char> content) {
+  char* begin = content.data();
+  char* end = begin + content.size();
+  if (out_.kind == Framing::Kind::chunked) {
+    if (!content.empty()) {
+      std::string size_line;  // short: no allocation
+      append_chunk_size(size_line, content.size());
+      begin -= size_line.size();
+      std::memcpy(begin, size_line.data(), size_line.size());
+      std::memcpy(end, "\r\n", 2);
+      end += 2;
+    }
+    if (done_) {
+      std::memcpy(end, last_chunk.data(), last_chunk.size());
+      end += last_chunk.size();
+    }
+  }
+  return {begin, static_cast<std::size_t>(end - begin)};
+}
+
+Awaitable<Result<void>> BodyPump::send(std::string_view bytes) {
+  if (bytes.empty()) co_return Result<void>{};
+  route_.to.expires_after(route_.idle);
+  route_.from.expires_after(route_.idle * 2);
+  auto sent = co_await route_.to.write_all(bytes);
+  if (!sent) {
+    sent.error().side = other(route_.from_side);
+    co_return sent;
+  }
+  progress_.written_bytes += bytes.size();
+  co_return sent;
+}
+
+Error BodyPump::broken(std::string_view what) const {
+  return lexical::malformed(
+      route_.from_side == Side::client ? lexical::Message::request : lexical::Message::response,
+      what);
+}
+
+Awaitable<Result<BodyCopy>> copy_body(ByteStream& from, InputBuffer& buffer, Framing in,
+                                      ByteStream& to, Framing out, BodyFilter* filter,
+                                      std::chrono::milliseconds idle, Side from_side) {
+  CopyProgress progress;
+  const CopyRoute route{from, buffer, to, from_side, idle};
+  BodyPump pump(route, in, out, filter, std::string(), progress);
+  auto copied = co_await pump.run(HoldHead::no);
+  if (!copied) co_return fail(std::move(copied.error()));
+  BodyCopy copy;
+  copy.bytes = progress.content_bytes;
+  co_return copy;
+}
+
+}  // namespace nono::http

@@ -1,0 +1,65 @@
+#pragma once
+// One body from one stream to another, its head leaving together with its first bytes. Private to
+// proxy/http.
+
+#include <chrono>
+#include <string>
+
+#include "proxy/http/body.hpp"
+#include "proxy/http/chunked.hpp"
+#include "proxy/http/scratch.hpp"
+
+namespace nono::http {
+
+// Where a copy is, readable at any time and after a failure.
+struct CopyProgress {
+  std::uint64_t content_bytes = 0;  // of content, as read
+  std::uint64_t written_bytes = 0;  // to the other stream, head and framing included
+  bool body_read = false;           // the whole body has been taken from its sender
+};
+
+// What a copy runs on. The references outlive it.
+struct CopyRoute {
+  ByteStream& from;
+  InputBuffer& buffer;  // what of `from` has been received already
+  ByteStream& to;
+  Side from_side;
+  std::chrono::milliseconds idle;
+};
+
+// May a copy wait for the first bytes of a short body so that they leave with the head?
+enum class HoldHead : std::uint8_t { no, yes };
+
+class BodyPump {
+ public:
+  // `head` goes out before the body. `filter` may be null.
+  BodyPump(const CopyRoute& route, Framing in, Framing out, BodyFilter* filter, std::string head,
+           CopyProgress& progress);
+  Awaitable<Result<void>> run(HoldHead hold);
+
+ private:
+  Awaitable<Result<void>> receive_short_body();
+  Awaitable<Result<std::span<char>>> next_piece();
+  Result<std::span<char>> decode(std::span<char> received);
+  Result<void> stage(std::string_view content);
+  Awaitable<Result<void>> send_piece(std::span<char> content);
+  Awaitable<Result<void>> send(std::string_view bytes);
+  void stage_framed(std::string_view content, bool last);
+  std::string_view frame_in_place(std::span<char> content);
+  Error broken(std::string_view what) const;
+  bool is_in_scratch(std::span<char> piece) const { return piece.data() == scratch_begin_; }
+
+  CopyRoute route_;
+  Framing in_, out_;
+  BodyFilter* filter_;
+  CopyProgress& progress_;
+  std::string staged_;  // goes out next: a head, or what the filter made
+  std::string filtered_;
+  std::uint64_t remaining_;  // of a body with a length
+  ChunkDecoder decoder_;
+  Scratch scratch_;
+  const char* scratch_begin_ = nullptr;
+  bool done_;
+};
+
+}  // namespace nono::http

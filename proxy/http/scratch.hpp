@@ -1,0 +1,33 @@
+#pragma once
+// Blocks that bodies pass through, borrowed for the length of one copy. Private to proxy/http.
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace nono::http {
+
+// One borrowed block: a payload area with room before and behind it for the chunked coding, so that
+// a piece and its framing leave in one write without being copied. Each thread keeps a few blocks
+// for the next copies; a block must be given back on the thread that took it (sessions do not
+// migrate).
+class Scratch {
+ public:
+  static constexpr std::size_t payload_bytes = 64 * 1024;
+  static constexpr std::size_t front_bytes = 32;  // a chunk-size line needs at most 18
+  static constexpr std::size_t back_bytes = 16;   // "\r\n0\r\n\r\n" needs 7
+
+  Scratch() = default;
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  ~Scratch();
+
+  // The payload area; borrows the block on first use.
+  std::span<char> payload();
+
+ private:
+  std::unique_ptr<char[]> block_;
+};
+
+}  // namespace nono::http

@@ -1,0 +1,24 @@
+#pragma once
+// Heads as bytes, appended to what goes out in one write. Private to proxy/http.
+
+#include <string>
+
+#include "proxy/http/head.hpp"
+
+namespace nono::http {
+
+// What the Connection field says.
+enum class ConnectionOption : std::uint8_t { none, close, keep_alive, upgrade };
+
+// Appends the head with its framing and connection fields and the empty line. `upgrade` is the
+// protocol named where `option` is upgrade. CR, LF and NUL in a value become spaces, whoever put
+// them there.
+void append_head(std::string& out, const RequestHead& head, ConnectionOption option,
+                 std::string_view upgrade = {});
+void append_head(std::string& out, const ResponseHead& head, ConnectionOption option,
+                 std::string_view upgrade = {});
+
+// Appends the chunk-size line of a chunk of `size` bytes (RFC 9112 7.1).
+void append_chunk_size(std::string& out, std::size_t size);
+
+}  // namespace nono::http
