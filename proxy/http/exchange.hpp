@@ -21,6 +21,9 @@ class ExchangeHooks {
   // The final (not 1xx) response head, hop-by-hop fields already removed; may be edited. A filter
   // returned is applied to the body, which then goes out chunked (HTTP/1.1) or until close.
   virtual Result<std::unique_ptr<BodyFilter>> on_response(ResponseHead& response) = 0;
+  // A filter for the request's body, or nullptr. It may hold bytes back and fail, but must not
+  // change the length: framing stays as it is. Owned by the hooks.
+  virtual BodyFilter* request_filter() { return nullptr; }
 };
 
 struct ExchangeResult {
@@ -30,6 +33,10 @@ struct ExchangeResult {
   bool upgraded = false;           // 101: both streams now carry another protocol (WebSocket)
   bool response_started =
       false;  // bytes of the response went to the client: no refusal can be sent any more
+  // The upstream closed before any byte of a response, and no byte of the request's body was used
+  // up: what a kept connection does that has gone stale. The same call may be made again with a
+  // fresh upstream.
+  bool upstream_was_stale = false;
   std::uint64_t bytes_to_upstream = 0, bytes_to_client = 0;
 };
 

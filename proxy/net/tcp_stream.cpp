@@ -17,8 +17,12 @@ constexpr std::size_t drain_bytes_max = 256 * 1024;
 
 TcpStream::TcpStream(TcpSocket socket, Deadlines& deadlines)
     : socket_(std::move(socket)), deadlines_(deadlines) {
+  if (socket_.is_open()) prepare();
+}
+
+void TcpStream::prepare() noexcept {
   ErrorCodeSys ignored;
-  socket_.non_blocking(true, ignored);
+  if (!socket_.non_blocking()) socket_.non_blocking(true, ignored);
   const int on = 1;  // fails on a Unix socket, where there is nothing to switch off
   ::setsockopt(socket_.native_handle(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
@@ -107,6 +111,11 @@ void TcpStream::close() noexcept {
 }
 
 void TcpStream::on_expired() noexcept {
+  if (!last_words_.empty() && socket_.is_open()) {
+    [[maybe_unused]] const ssize_t sent = ::send(socket_.native_handle(), last_words_.data(),
+                                                 last_words_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    ::shutdown(socket_.native_handle(), SHUT_WR);
+  }
   ErrorCodeSys ignored;
   socket_.close(ignored);
 }

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <memory>
+#include <string_view>
 
 #include "config/base/fd.hpp"
 #include "config/base/host.hpp"
@@ -13,8 +14,10 @@ namespace nono {
 
 class TcpStream final : public ByteStream, private Expiring {
  public:
-  // Takes a connected socket; sets it non-blocking and TCP_NODELAY.
+  // Takes a socket; a connected one is prepared (non-blocking, TCP_NODELAY), a closed one is connected by
+  // the dialler, which then calls prepare().
   TcpStream(TcpSocket socket, Deadlines& deadlines);
+  void prepare() noexcept;
   ~TcpStream() override;
 
   Awaitable<Result<std::size_t>> read_some(std::span<char> buffer) override;
@@ -26,8 +29,12 @@ class TcpStream final : public ByteStream, private Expiring {
   void expires_after(std::chrono::milliseconds after) override { deadlines_.arm(*this, after); }
   void never_expires() noexcept override { deadlines_.disarm(*this); }
   bool timed_out() const { return expired(); }
+  // What to send, as far as it goes at once, if the deadline passes (a 408 while a head is awaited). Empty:
+  // nothing. The view must stay valid until replaced; string literals do.
+  void last_words(std::string_view words) noexcept { last_words_ = words; }
 
   TcpSocket& socket() { return socket_; }
+  int native_handle() { return socket_.native_handle(); }
   Deadlines& deadlines() { return deadlines_; }
   // Waits until the socket can be read or written: for TLS, which reads and writes the fd itself.
   Awaitable<Result<void>> wait_readable();
@@ -39,6 +46,7 @@ class TcpStream final : public ByteStream, private Expiring {
   void on_expired() noexcept override;
   TcpSocket socket_;
   Deadlines& deadlines_;
+  std::string_view last_words_;
 };
 
 }  // namespace nono

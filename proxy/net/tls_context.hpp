@@ -32,11 +32,12 @@ struct FreeSslSession {
 };
 using SslSessionPtr = std::unique_ptr<ssl_session_st, FreeSslSession>;
 
-// The trusted roots of this system, as OpenSSL programs find them: SSL_CERT_FILE and SSL_CERT_DIR of our own
-// environment where set, otherwise the distribution's places.
+// Where the trusted roots of this system are, as OpenSSL programs find them.
 struct SystemRoots {
-  std::optional<std::string> file;       // a PEM bundle
-  std::optional<std::string> directory;  // certificates under their subject's hash (c_rehash), ':'-separated
+  std::optional<std::string> file;       // SSL_CERT_FILE: a PEM bundle, in addition to the rest
+  std::optional<std::string> directory;  // SSL_CERT_DIR, otherwise the system's: certificates under their
+                                         // subject's hash (c_rehash); several separated by ':'
+  std::optional<std::string> bundle;     // the distribution's bundle; none where SSL_CERT_DIR is set
   // Reads the environment and looks which of the usual places exist; reads no certificate.
   static SystemRoots find();
 };

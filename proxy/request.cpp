@@ -1,0 +1,275 @@
+#include "proxy/request.hpp"
+
+#include <sys/socket.h>
+
+#include "proxy/dialer.hpp"
+#include "proxy/net/relay.hpp"
+#include "proxy/net/tls_stream.hpp"
+
+namespace nono {
+
+namespace {
+
+using intercept::SubstituteRefusal;
+
+// Redacts what a credential's upstream answers, and keeps phantoms out of what goes to any
+// upstream.
+class RequestHooks final : public http::ExchangeHooks {
+ public:
+  RequestHooks(const intercept::Redactor* redactor, std::unique_ptr<http::BodyFilter> guard)
+      : redactor_(redactor), guard_(std::move(guard)) {}
+  Result<std::unique_ptr<http::BodyFilter>> on_response(http::ResponseHead& response) override {
+    if (redactor_ == nullptr) return std::unique_ptr<http::BodyFilter>();
+    return redactor_->on_response(response);
+  }
+  http::BodyFilter* request_filter() override { return guard_.get(); }
+
+ private:
+  const intercept::Redactor* redactor_;
+  std::unique_ptr<http::BodyFilter> guard_;
+};
+
+Problem problem_of_failure(const intercept::SubstituteFailure& failure, const HostPort& target) {
+  Problem problem = problem_of(failure.error, &target);
+  problem.error_token = "http_request_denied";
+  switch (failure.refusal) {
+    case SubstituteRefusal::foreign_credential:
+      problem.status = 403;
+      problem.reason = Reason::foreign_credential;
+      break;
+    case SubstituteRefusal::missing_phantom:
+      problem.status = 401;
+      problem.reason = Reason::no_token;
+      break;
+    case SubstituteRefusal::secret_missing:
+      problem.status = 503;
+      problem.reason = Reason::secret_missing;
+      problem.error_token = "proxy_configuration_error";
+      break;
+    case SubstituteRefusal::malformed:
+      problem.status = 400;
+      problem.reason = Reason::malformed;
+      break;
+  }
+  return problem;
+}
+
+// The credentials that may be used on this request's upstream.
+std::vector<const LoadedCredential*> candidates_for(const Gateway& gateway,
+                                                    const PermittedRequest& request) {
+  std::vector<const LoadedCredential*> out;
+  if (request.route) {
+    out.push_back(&gateway.credentials[*request.route]);
+    return out;
+  }
+  if (gateway.credentials.empty()) return out;
+  for (const std::size_t index : gateway.engine->routes_for(request.permit.target())) {
+    if (gateway.credentials[index].route.tls == request.tls)
+      out.push_back(&gateway.credentials[index]);
+  }
+  return out;
+}
+
+struct Prepared {
+  const intercept::Redactor* redactor = nullptr;
+  std::optional<Problem> problem;
+};
+
+// Swaps the phantom for the key and makes sure that no phantom leaves otherwise.
+Prepared prepare_credentials(const Gateway& gateway, PermittedRequest& request, Trail& trail) {
+  Prepared prepared;
+  const HostPort& target = request.permit.target();
+  const std::vector<const LoadedCredential*> candidates = candidates_for(gateway, request);
+  if (!candidates.empty()) {
+    const LoadedCredential* credential = intercept::presented(request.head, candidates);
+    if (credential == nullptr) credential = candidates.front();
+    auto substitution = intercept::substitute(request.head, *credential, request.mode);
+    if (!substitution) {
+      prepared.problem = problem_of_failure(substitution.error(), target);
+      return prepared;
+    }
+    if (substitution->used) {
+      trail.credential(substitution->credential);
+      const auto index = static_cast<std::size_t>(credential - gateway.credentials.data());
+      prepared.redactor = gateway.redactors[index].get();
+      intercept::prepare_for_redaction(request.head);
+    }
+  }
+  if (!gateway.credentials.empty() && gateway.phantoms->contains(request.head)) {
+    Refusal refusal;
+    refusal.because.reason = Reason::phantom_elsewhere;
+    refusal.detail =
+        "a phantom key is on its way to " + target.to_string() + ", which it is not for";
+    refusal.fix = "a phantom works only at its own vendor; look at who sends it here";
+    prepared.problem = problem_of(refusal, target);
+  }
+  return prepared;
+}
+
+// The protocol a client wants to change to, where we carry it.
+std::string upgrade_of(const http::RequestHead& head) {
+  const std::string* upgrade = head.fields.find("Upgrade");
+  if (upgrade == nullptr || head.http_1_0 || !http::equal_name(*upgrade, "websocket")) return {};
+  return *upgrade;
+}
+
+http::ExchangeTimes times_of(const Limits& limits) {
+  return http::ExchangeTimes{limits.first_byte_time_max, limits.idle_time_max};
+}
+
+// Relays an upgraded connection until either side ends it.
+Awaitable<void> relay_upgraded(RequestContext& context, Trail& trail) {
+  const std::string early_client(context.client_in.unread());
+  const std::string early_upstream(context.upstream.in.unread());
+  const auto idle = context.worker.gateway().limits.idle_time_max;
+  const RelayResult moved = co_await relay_streams(context.client, *context.upstream.stream,
+                                                   early_client, early_upstream, idle);
+  trail.moved(moved.bytes_to_upstream, moved.bytes_to_client);
+  context.upstream.reset();
+}
+
+}  // namespace
+
+void Upstream::reset() {
+  stream.reset();
+  tcp = nullptr;
+  in = http::InputBuffer();
+  target.reset();
+}
+
+bool Upstream::usable_for(const HostPort& wanted, bool wanted_tls) const {
+  if (!stream || !target || tls != wanted_tls || !(*target == wanted) || !in.empty()) return false;
+  if (!tcp->socket().is_open()) return false;
+  char byte = 0;
+  const ssize_t count = ::recv(tcp->native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  // TLS may have a ticket waiting; plain HTTP has nothing to say between two requests.
+  return tls ? count != 0 : count < 0;
+}
+
+Awaitable<Result<void>> open_upstream(Worker& worker, const Permit& permit, bool tls,
+                                      Upstream& upstream, Trail& trail) {
+  const Limits& limits = worker.gateway().limits;
+  upstream.reset();
+  const auto deadline = std::chrono::steady_clock::now() + limits.resolve_time_max;
+  auto vetted = co_await worker.resolver().resolve(permit, deadline);
+  if (!vetted) co_return fail(vetted.error());
+  auto dialled = co_await dial(permit, *vetted, worker.deadlines(), limits.connect_time_max);
+  if (!dialled) co_return fail(dialled.error());
+  trail.address(dialled->address);
+  upstream.address = dialled->address;
+  upstream.tcp = dialled->stream.get();
+  upstream.tls = tls;
+  if (tls) {
+    dialled->stream->expires_after(limits.tls_time_max);
+    auto secured = co_await TlsStream::connect(std::move(dialled->stream), worker.client_tls(),
+                                               permit.target(), worker.gateway().session.name);
+    if (!secured) {
+      upstream.reset();
+      co_return fail(secured.error());
+    }
+    upstream.stream = std::move(*secured);
+  } else {
+    upstream.stream = std::move(dialled->stream);
+  }
+  upstream.target = permit.target();
+  co_return Result<void>{};
+}
+
+Awaitable<Next> answer_refusal(ByteStream& client, const Gateway& gateway, Trail& trail,
+                               const Problem& problem, const http::RequestHead* head) {
+  const bool connect = head != nullptr && head->method == "CONNECT";
+  const bool complete = head != nullptr && head->framing.kind == http::Framing::Kind::none;
+  const bool close = !complete || !head->keep_alive || (connect && problem.status != 407);
+  const bool head_only = head != nullptr && head->method == "HEAD";
+  trail.refuse(problem);
+  const std::string text = render(problem, gateway.server_name, connect, head_only, close);
+  client.expires_after(gateway.limits.head_time_max);
+  auto written = co_await client.write_all(text);
+  co_return written && !close ? Next::keep : Next::close;
+}
+
+Awaitable<Next> serve_request(RequestContext& context, PermittedRequest& request, Trail& trail) {
+  Gateway& gateway = context.worker.gateway();
+  http::RequestHead& head = request.head;
+  const HostPort& target = request.permit.target();
+  trail.target(target);
+  trail.request(head.method, head.target);
+  const policy::RequestTarget asked{head.method, head.target};
+  auto decision = gateway.engine->decide_request(request.permit, asked);
+  if (!decision.allowed) {
+    const Problem problem = problem_of(decision.refusal, target);
+    co_return co_await answer_refusal(context.client, gateway, trail, problem, &head);
+  }
+  head.target = std::move(decision.path);
+  const std::string upgrade = upgrade_of(head);
+  http::remove_hop_by_hop(head.fields);
+  Prepared prepared = prepare_credentials(gateway, request, trail);
+  if (prepared.problem) {
+    co_return co_await answer_refusal(context.client, gateway, trail, *prepared.problem, &head);
+  }
+  const Because& because =
+      decision.because.rule.empty() ? request.permit.because() : decision.because;
+  auto recorded = co_await trail.allow(because);
+  if (!recorded) {
+    const Problem problem = problem_of(recorded.error(), &target);
+    co_return co_await answer_refusal(context.client, gateway, trail, problem, &head);
+  }
+
+  // A kept connection may have been closed by the upstream at this very moment: then once more,
+  // afresh.
+  Upstream& upstream = context.upstream;
+  bool fresh = !upstream.usable_for(target, request.tls);
+  while (true) {
+    if (fresh) {
+      auto opened =
+          co_await open_upstream(context.worker, request.permit, request.tls, upstream, trail);
+      if (!opened) {
+        const Problem problem = problem_of(opened.error(), &target);
+        co_return co_await answer_refusal(context.client, gateway, trail, problem, &head);
+      }
+    } else {
+      trail.address(upstream.address);
+    }
+    auto guard = gateway.credentials.empty() || head.framing.kind == http::Framing::Kind::none
+                     ? std::unique_ptr<http::BodyFilter>()
+                     : gateway.phantoms->guard();
+    RequestHooks hooks(prepared.redactor, std::move(guard));
+    http::ExchangeResult result;
+    const http::ExchangeTimes times = times_of(gateway.limits);
+    auto exchanged =
+        co_await http::exchange(context.client, context.client_in, head, upgrade, *upstream.stream,
+                                upstream.in, gateway.head_limits, times, hooks, result);
+    trail.moved(result.bytes_to_upstream, result.bytes_to_client);
+    trail.status(result.status);
+    if (!exchanged) {
+      upstream.reset();
+      const Error& error = exchanged.error();
+      const bool stale = !fresh && !result.response_started && error.code == ErrorCode::closed &&
+                         error.side == Side::upstream &&
+                         head.framing.kind == http::Framing::Kind::none;
+      if (stale) {
+        fresh = true;
+        continue;
+      }
+      if (prepared.redactor != nullptr) intercept::wipe_head(head);
+      trail.detail(error.what);
+      if (result.response_started) co_return Next::close;
+      Problem problem = problem_of(error, &target);
+      if (error.code == ErrorCode::refused) problem.reason = Reason::phantom_elsewhere;
+      http::RequestHead
+          closing;  // whatever is left of the body is not read: the connection ends here
+      closing.method = head.method;
+      closing.keep_alive = false;
+      co_return co_await answer_refusal(context.client, gateway, trail, problem, &closing);
+    }
+    if (prepared.redactor != nullptr) intercept::wipe_head(head);
+    if (result.upgraded) {
+      co_await relay_upgraded(context, trail);
+      co_return Next::close;
+    }
+    if (!result.upstream_reusable) upstream.reset();
+    co_return result.client_reusable ? Next::keep : Next::close;
+  }
+}
+
+}  // namespace nono

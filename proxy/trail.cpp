@@ -1,0 +1,73 @@
+#include "proxy/trail.hpp"
+
+namespace nono {
+
+Trail::Trail(Gateway& gateway, audit::Way way)
+    : gateway_(gateway), start_(std::chrono::steady_clock::now()) {
+  record_.time = std::chrono::system_clock::now();
+  record_.session = gateway.session.name;
+  record_.connection = gateway.next_id.fetch_add(1, std::memory_order_relaxed);
+  record_.way = way;
+}
+
+void Trail::target(const HostPort& target) {
+  record_.host = target.host.to_string();
+  record_.port = target.port.value();
+}
+
+void Trail::request(std::string_view method, std::string_view path) {
+  record_.method = method;
+  record_.path = path.substr(0, path.find('?'));
+  // A phantom in the path is a session's key: worthless outside, but no log needs it.
+  const std::size_t phantom = record_.path.find("nono_");
+  if (phantom != std::string::npos) record_.path.replace(phantom, std::string::npos, "<phantom>");
+}
+
+Awaitable<Result<void>> Trail::allow(const Because& because) {
+  record_.allowed = true;
+  record_.because = because;
+  decided_ = true;
+  opened_ = true;
+  audit::Record decision = record_;
+  co_return co_await gateway_.log->commit(std::move(decision));
+}
+
+void Trail::refuse(const Problem& problem) {
+  record_.status = problem.status;
+  record_.detail = problem.detail;
+  const bool after_allow = decided_;
+  decided_ = true;
+  if (after_allow) return;  // the end record tells
+  record_.allowed = false;
+  record_.because = Because{problem.reason, problem.rule};
+  if (record_.host.empty()) {
+    record_.host = problem.host;
+    record_.port = problem.port;
+  }
+  gateway_.refusals.add(record_);
+  gateway_.log->write(record_);
+}
+
+void Trail::moved(std::uint64_t to_upstream, std::uint64_t to_client) {
+  record_.bytes_to_upstream += to_upstream;
+  record_.bytes_to_client += to_client;
+}
+
+Trail::~Trail() {
+  if (!decided_) {
+    // A way out that forgot to decide would be a bug; the log says so rather than nothing.
+    record_.allowed = false;
+    record_.because.reason = Reason::malformed;
+    if (record_.detail.empty()) record_.detail = "ended before a decision";
+    gateway_.log->write(record_);
+    return;
+  }
+  if (!opened_) return;
+  record_.kind = audit::Kind::end;
+  record_.time = std::chrono::system_clock::now();
+  record_.duration = std::chrono::duration_cast<std::chrono::microseconds>(
+      std::chrono::steady_clock::now() - start_);
+  gateway_.log->write(std::move(record_));
+}
+
+}  // namespace nono

@@ -1,0 +1,46 @@
+#pragma once
+// The audit trail of one request: exactly one decision record on every path, and one end record
+// where something was opened.
+
+#include <chrono>
+#include <string>
+
+#include "config/base/permit.hpp"
+#include "proxy/audit/record.hpp"
+#include "proxy/gateway.hpp"
+#include "proxy/refuse.hpp"
+
+namespace nono {
+
+// Lives in the frame of the coroutine that serves the request; the destructor writes what is due.
+class Trail {
+ public:
+  Trail(Gateway& gateway, audit::Way way);
+  ~Trail();
+  Trail(const Trail&) = delete;
+  Trail& operator=(const Trail&) = delete;
+
+  void target(const HostPort& target);
+  void request(std::string_view method, std::string_view path);  // the query is cut off
+  void credential(std::string_view name) { record_.credential = name; }
+
+  // The decision yes. With a required audit log the await ends when it is on disk; an error means
+  // that the request must not go on.
+  Awaitable<Result<void>> allow(const Because& because);
+  // The decision no, and what was answered. After allow(): the failure that ended the request.
+  void refuse(const Problem& problem);
+
+  void address(const IpAddress& address) { record_.address = address.to_string(); }
+  void status(int status) { record_.status = status; }
+  void moved(std::uint64_t to_upstream, std::uint64_t to_client);
+  void detail(std::string text) { record_.detail = std::move(text); }
+
+ private:
+  Gateway& gateway_;
+  audit::Record record_;
+  std::chrono::steady_clock::time_point start_;
+  bool decided_ = false;
+  bool opened_ = false;
+};
+
+}  // namespace nono
