@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -16,40 +17,45 @@
 namespace nono::sandbox {
 
 struct FsGrant {
-  std::string path;      // absolute, canonical
+  std::string path;  // absolute, canonical
   bool read = false;
   bool write = false;
   bool directory = true;
 };
 
 struct FsDeny {
-  std::string path;      // absolute, canonical; need not exist
-  std::string origin;    // group or flag, for messages
+  std::string path;    // absolute, canonical; need not exist
+  std::string origin;  // group or flag, for messages
 };
 
 enum class Network : std::uint8_t {
-  open,      // the host's network namespace; internet sockets are not filtered
-  proxied,   // own network namespace, listeners handed out
-  blocked,   // own network namespace, no listener at all
+  open,     // the host's network namespace; internet sockets are not filtered
+  proxied,  // own network namespace, listeners handed out
+  blocked,  // own network namespace, no listener at all
 };
 
 struct SandboxPlan {
-  std::vector<std::string> argv;               // argv[0] as the command sees it
-  std::string executable;                      // resolved absolute path
-  std::vector<std::string> env;                // NAME=VALUE, complete
-  std::string cwd;                             // start directory
+  std::vector<std::string> argv;  // argv[0] as the command sees it
+  std::string executable;         // resolved absolute path
+  std::vector<std::string> env;   // NAME=VALUE, complete
+  std::string cwd;                // start directory
   std::vector<FsGrant> grants;
   std::vector<FsDeny> denies;
-  std::vector<std::string> read_only_paths;    // policy files: never writable even under a writable grant
-  bool private_tmp = true;                     // fresh /tmp, /var/tmp, /dev/shm, runtime directory
+  std::vector<std::string>
+      read_only_paths;      // policy files: never writable even under a writable grant
+  bool private_tmp = true;  // fresh /tmp, /var/tmp, /dev/shm, runtime directory
   Network network = Network::proxied;
   ProxyEndpoints proxy;
+  // Runs in place of the command, inside the finished sandbox; its result is the exit code. For the
+  // self-check and for tests: argv and executable are then not used.
+  std::function<int()> probe;
 };
 
 // How the command ended, as waitpid tells.
 struct ExitStatus {
-  int code = 0;          // what `nono run` exits with: the command's own, 128+signal, 125..127
+  int code = 0;  // what `nono run` exits with: the command's own, 128+signal, 125..127
   bool signalled = false;
+  std::string problem;  // why the command could not be executed (code 126 or 127), otherwise empty
 };
 
 // A started sandbox, waiting for go(). Destroying it before go() ends it; destroying it later kills
@@ -60,15 +66,27 @@ class SandboxChannel {
   // The TCP listeners made inside the sandbox's network namespace, handed over by SCM_RIGHTS; empty
   // unless Network::proxied. Each was checked to belong to another namespace than ours.
   virtual std::vector<UniqueFd> take_listeners() = 0;
-  virtual int pidfd() const = 0;               // readable when the launcher has ended; owned by this
-  virtual Result<void> go() = 0;               // lets the command start
-  virtual Result<void> signal(int number) = 0; // forwards a signal to the command
+  virtual int pidfd() const = 0;  // readable when the launcher has ended; owned by this
+  virtual Result<void> go() = 0;  // lets the command start
+  // Forwards a signal to the command. The command is in our process group, so a terminal's signals
+  // (Ctrl-C, Ctrl-Z) reach it anyway: forward what another process sent to us (si_code <= 0),
+  // SIGCONT among it.
+  virtual Result<void> signal(int number) = 0;
   // Reaps; call when pidfd() is readable (blocks otherwise). An error says what set-up step failed.
   virtual Result<ExitStatus> wait() = 0;
 };
 
-// Forks the launcher. Must be called while the process has one thread. Errors: not_supported with the
-// missing thing and the remedy (exit 125), bad_input for a grant that holds a deny.
+// Forks the launcher. Must be called while the process has one thread, and before it changes signal
+// dispositions (SIGPIPE) or its signal mask: the command gets those of this call. Afterwards this
+// process is not dumpable (prctl(2), PR_SET_DUMPABLE), so nothing secret may be read before.
+//
+// Errors: not_supported with the missing thing and the remedy (exit 125), bad_input for a plan that
+// contradicts itself (a grant at or below a denied path). A denied path that lies inside a grant is
+// hidden by a mount over it, where it exists.
+//
+// Always there without a grant: a fresh read-only /proc, /dev/{null,zero,full,random,urandom,tty},
+// an own /dev/pts, and the private temporary directories. Grants at or below /proc and /dev/pts
+// mean nothing more.
 Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan);
 
 }  // namespace nono::sandbox

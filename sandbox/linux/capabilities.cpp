@@ -1,0 +1,65 @@
+#include "sandbox/linux/capabilities.hpp"
+
+#include <linux/capability.h>
+#include <linux/securebits.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+
+namespace nono::sandbox {
+namespace {
+
+constexpr int capability_numbers_max = 64;
+constexpr unsigned long locked_bits =
+    SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP | SECBIT_NO_SETUID_FIXUP_LOCKED |
+    SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+
+using CapabilityData = std::array<__user_cap_data_struct, 2>;
+
+}  // namespace
+
+Done drop_capabilities() {
+  for (int number = 0; number < capability_numbers_max; ++number) {
+    if (::prctl(PR_CAPBSET_DROP, number, 0, 0, 0) == 0) continue;
+    if (errno == EINVAL) break;  // past the last that this kernel knows
+    return failed(Step::capabilities, errno, "bounding set");
+  }
+  if (::prctl(PR_SET_SECUREBITS, locked_bits, 0, 0, 0) != 0) {
+    return failed(Step::capabilities, errno, "securebits");
+  }
+  if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0) {
+    return failed(Step::capabilities, errno, "ambient set");
+  }
+  __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  CapabilityData none = {};
+  if (::syscall(SYS_capset, &header, none.data()) != 0) {
+    return failed(Step::capabilities, errno, "capset");
+  }
+  return {};
+}
+
+Done forbid_new_privileges() {
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return failed(Step::no_new_privs, errno);
+  return {};
+}
+
+bool has_no_capabilities() {
+  __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  CapabilityData sets = {};
+  if (::syscall(SYS_capget, &header, sets.data()) != 0) return false;
+  for (const __user_cap_data_struct& set : sets) {
+    if (set.effective != 0 || set.permitted != 0 || set.inheritable != 0) return false;
+  }
+  for (int number = 0; number < capability_numbers_max; ++number) {
+    int present = ::prctl(PR_CAPBSET_READ, number, 0, 0, 0);
+    if (present < 0) break;
+    if (present != 0) return false;
+  }
+  int bits = ::prctl(PR_GET_SECUREBITS, 0, 0, 0, 0);
+  return bits >= 0 && (static_cast<unsigned long>(bits) & locked_bits) == locked_bits;
+}
+
+}  // namespace nono::sandbox

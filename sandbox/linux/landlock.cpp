@@ -1,0 +1,118 @@
+#include "sandbox/linux/landlock.hpp"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "sandbox/linux/paths.hpp"
+#include "sandbox/linux/uapi.hpp"
+
+namespace nono::sandbox {
+namespace {
+
+using namespace uapi;
+
+constexpr std::uint64_t read_rights =
+    access_fs::execute | access_fs::read_file | access_fs::read_dir;
+// No device nodes: they are a way to hardware that the host did not grant.
+constexpr std::uint64_t write_rights =
+    access_fs::write_file | access_fs::truncate | access_fs::remove_dir | access_fs::remove_file |
+    access_fs::make_dir | access_fs::make_reg | access_fs::make_sock | access_fs::make_fifo |
+    access_fs::make_sym | access_fs::refer;
+constexpr std::uint64_t file_rights = access_fs::execute | access_fs::read_file |
+                                      access_fs::write_file | access_fs::truncate |
+                                      access_fs::ioctl_dev;
+
+std::uint64_t all_rights(int abi) {
+  std::uint64_t rights = access_fs::refer - 1;  // the thirteen of ABI 1
+  if (abi >= 2) rights |= access_fs::refer;
+  if (abi >= 3) rights |= access_fs::truncate;
+  if (abi >= 5) rights |= access_fs::ioctl_dev;
+  return rights;
+}
+
+Done add_rule(int ruleset, const LandlockRule& rule, std::uint64_t handled) {
+  UniqueFd path = open_canonical(rule.path);
+  if (!path) {
+    if (errno == ENOENT || errno == EACCES || errno == ENOTDIR) return {};
+    if (errno == ELOOP && rule.optional) return {};
+    return failed(Step::landlock, errno, rule.path);
+  }
+  struct stat info = {};
+  if (::fstat(path.get(), &info) != 0) return failed(Step::landlock, errno, rule.path);
+
+  std::uint64_t rights = (rule.read ? read_rights : 0) | (rule.write ? write_rights : 0) |
+                         (rule.terminal ? access_fs::ioctl_dev : 0);
+  if (!S_ISDIR(info.st_mode)) rights &= file_rights;
+  rights &= handled;
+  if (rights == 0) return {};
+  LandlockPathBeneathAttr attr = {rights, path.get()};
+  if (::syscall(sys_landlock_add_rule, ruleset, landlock_rule_path_beneath, &attr, 0) != 0) {
+    return failed(Step::landlock, errno, rule.path);
+  }
+  return {};
+}
+
+}  // namespace
+
+int landlock_abi() {
+  long version =
+      ::syscall(sys_landlock_create_ruleset, nullptr, 0, landlock_create_ruleset_version);
+  return version > 0 ? static_cast<int>(version) : 0;
+}
+
+std::vector<LandlockRule> landlock_rules(const SandboxPlan& plan,
+                                         const std::vector<std::string>& private_directories) {
+  std::vector<LandlockRule> rules = {
+      {.path = "/proc", .read = true},
+      {.path = "/dev/null", .read = true, .write = true},
+      {.path = "/dev/zero", .read = true, .write = true},
+      {.path = "/dev/full", .read = true, .write = true},
+      {.path = "/dev/random", .read = true, .write = true},
+      {.path = "/dev/urandom", .read = true, .write = true},
+      {.path = "/dev/tty", .read = true, .write = true, .terminal = true},
+      // In containers a link into /dev/pts, which has its own rule.
+      {.path = "/dev/ptmx", .read = true, .write = true, .terminal = true, .optional = true},
+      {.path = "/dev/pts", .read = true, .write = true, .terminal = true},
+  };
+  for (const std::string& path : private_directories) {
+    rules.push_back({.path = path, .read = true, .write = true});
+  }
+  for (const FsGrant& grant : plan.grants) {
+    if (is_provided(grant.path)) continue;
+    rules.push_back({.path = grant.path, .read = grant.read, .write = grant.write});
+  }
+  return rules;
+}
+
+Done apply_landlock(const std::vector<LandlockRule>& rules) {
+  int abi = landlock_abi();
+  if (abi == 0) return failed(Step::landlock, errno);
+
+  LandlockRulesetAttr attr = {};
+  attr.handled_access_fs = all_rights(abi);
+  if (abi >= 6) attr.scoped = scope_abstract_unix_socket | scope_signal;
+  UniqueFd ruleset(static_cast<int>(::syscall(sys_landlock_create_ruleset, &attr, sizeof attr, 0)));
+  if (!ruleset) return failed(Step::landlock, errno, "ruleset");
+  for (const LandlockRule& rule : rules) {
+    if (Done added = add_rule(ruleset.get(), rule, attr.handled_access_fs); !added) return added;
+  }
+  if (::syscall(sys_landlock_restrict_self, ruleset.get(), 0) != 0) {
+    return failed(Step::landlock, errno, "restrict");
+  }
+  return {};
+}
+
+UniqueFd open_canonical(const std::string& path) {
+  open_how how = {};
+  how.flags = O_PATH | O_CLOEXEC;
+  how.resolve = RESOLVE_NO_SYMLINKS;
+  return UniqueFd(
+      static_cast<int>(::syscall(sys_openat2, AT_FDCWD, path.c_str(), &how, sizeof how)));
+}
+
+}  // namespace nono::sandbox

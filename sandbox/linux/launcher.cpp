@@ -1,0 +1,167 @@
+// L: the one process of the sandbox that the host sees as the parent's child.
+
+#include <arpa/inet.h>
+#include <linux/close_range.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "sandbox/linux/capabilities.hpp"
+#include "sandbox/linux/channel.hpp"
+#include "sandbox/linux/namespaces.hpp"
+#include "sandbox/linux/prepared.hpp"
+#include "sandbox/linux/rtnetlink.hpp"
+#include "sandbox/linux/stdio_relay.hpp"
+
+namespace nono::sandbox {
+namespace {
+
+// Dies with the parent. Asked for again after every change of credentials, which clears it.
+Done die_with_parent(pid_t parent) {
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || ::getppid() != parent) {
+    return failed(Step::peer_gone, errno);
+  }
+  return {};
+}
+
+// What else the parent had open is none of the sandbox's business.
+Done close_all_but(std::initializer_list<int> kept) {
+  std::vector<int> fds(kept);
+  std::sort(fds.begin(), fds.end());
+  unsigned first = 3;
+  for (int fd : fds) {
+    auto keep = static_cast<unsigned>(fd);
+    if (keep > first && ::close_range(first, keep - 1, 0) != 0) return failed(Step::limits, errno);
+    first = keep + 1;
+  }
+  if (::close_range(first, ~0U, 0) != 0) return failed(Step::limits, errno);
+  return {};
+}
+
+tl::expected<UniqueFd, Failure> listen_on(Port port) {
+  UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port.value());
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (!socket || ::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
+      ::listen(socket.get(), SOMAXCONN) != 0) {
+    return failed(Step::listener, errno);
+  }
+  return socket;
+}
+
+Done leave_host(const Prepared& prepared, int channel) {
+  // A caller that changed its uid is not dumpable, and could then not write its own uid_map.
+  if (::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) return failed(Step::start, errno);
+  NamespaceOptions options;
+  options.network = prepared.plan.network != Network::open;
+  options.uid = prepared.uid;
+  options.gid = prepared.gid;
+  if (Done done = enter_namespaces(options); !done) return done;
+  if (Done done = die_with_parent(prepared.parent); !done) return done;
+  if (options.network) {
+    if (Done done = set_up_loopback(); !done) return done;
+  }
+
+  Report ready;
+  ready.kind = Report::Kind::ready;
+  std::vector<int> fds;
+  if (prepared.plan.network == Network::proxied) {
+    tl::expected<UniqueFd, Failure> listener = listen_on(prepared.plan.proxy.http);
+    if (!listener) return tl::unexpected<Failure>(listener.error());
+    fds.push_back(listener->get());
+    ready.fds.push_back(std::move(*listener));
+  }
+  if (!send_report(channel, ready, fds)) return failed(Step::peer_gone, errno);
+  return {};
+}
+
+// The command was stopped by a signal that the parent did not get: stop the parent as well, so that
+// its shell sees a stopped job.
+void stop_parent(pid_t parent, int stop_event) {
+  eventfd_t count = 0;
+  if (::eventfd_read(stop_event, &count) == 0 && ::getppid() == parent) ::kill(parent, SIGSTOP);
+}
+
+// What the command wrote last is still in the pipes when it has ended.
+void finish_output(std::vector<StdioCopy>& copies) {
+  for (StdioCopy& copy : copies) {
+    if (copy.into_pipe()) copy.stop();
+    while (!copy.done()) {
+      pollfd poll = {copy.waiting_on(), copy.waiting_for(), 0};
+      if (::poll(&poll, 1, -1) > 0) copy.step();
+    }
+  }
+}
+
+// Until I has ended; returns its exit code.
+int serve(const Prepared& prepared, pid_t init, int stop_event, std::vector<StdioCopy>& copies) {
+  sigset_t child_ended;
+  sigemptyset(&child_ended);
+  sigaddset(&child_ended, SIGCHLD);
+  UniqueFd ended(::signalfd(-1, &child_ended, SFD_CLOEXEC | SFD_NONBLOCK));
+  for (;;) {
+    int status = 0;
+    pid_t pid = ::waitpid(init, &status, WNOHANG);
+    if (pid == init) {
+      finish_output(copies);
+      return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    }
+    std::vector<pollfd> polls = {{ended.get(), POLLIN, 0}, {stop_event, POLLIN, 0}};
+    for (const StdioCopy& copy : copies) {
+      polls.push_back({copy.done() ? -1 : copy.waiting_on(), copy.waiting_for(), 0});
+    }
+    if (::poll(polls.data(), polls.size(), -1) < 0) continue;
+    if (polls[0].revents != 0) {
+      signalfd_siginfo info;
+      while (::read(ended.get(), &info, sizeof info) > 0) {
+      }
+    }
+    if (polls[1].revents != 0) stop_parent(prepared.parent, stop_event);
+    for (std::size_t i = 0; i < copies.size(); ++i) {
+      if (polls[i + 2].revents != 0) copies[i].step();
+    }
+  }
+}
+
+}  // namespace
+
+void report_and_exit(int channel, const Failure& failure) {
+  Report report;
+  report.kind = failure.step == Step::exec ? Report::Kind::exec_failed : Report::Kind::failed;
+  report.failure = failure;
+  send_report(channel, report);
+  if (failure.step != Step::exec) ::_exit(125);
+  ::_exit(failure.error == ENOENT ? 127 : 126);
+}
+
+void run_launcher(const Prepared& prepared, int channel, int go) {
+  if (Done done = die_with_parent(prepared.parent); !done) report_and_exit(channel, done.error());
+  ::signal(SIGCHLD, SIG_DFL);  // ignoring it would lose the command's status
+  if (Done done = close_all_but({channel, go}); !done) report_and_exit(channel, done.error());
+  if (Done done = leave_host(prepared, channel); !done) report_and_exit(channel, done.error());
+
+  tl::expected<StdioPlan, Failure> stdio = plan_stdio();
+  if (!stdio) report_and_exit(channel, stdio.error());
+  UniqueFd stop_event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  pid_t init = stop_event ? ::fork() : -1;
+  if (init < 0) report_and_exit(channel, {Step::start, errno, {}});
+  if (init == 0) run_init(prepared, *stdio, channel, go, stop_event.get());
+
+  ::close(go);
+  ::close(channel);  // so that the parent sees the end of I
+  stdio->replacement = {};
+  if (!drop_capabilities()) ::_exit(125);  // I dies with us
+  ::_exit(serve(prepared, init, stop_event.get(), stdio->copies));
+}
+
+}  // namespace nono::sandbox

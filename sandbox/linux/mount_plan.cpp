@@ -1,0 +1,97 @@
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "sandbox/linux/mounts.hpp"
+#include "sandbox/linux/paths.hpp"
+
+namespace nono::sandbox {
+namespace {
+
+const FsGrant* covering_grant(const SandboxPlan& plan, const std::string& path) {
+  for (const FsGrant& grant : plan.grants) {
+    if (is_at_or_below(path, grant.path)) return &grant;
+  }
+  return nullptr;
+}
+
+// A grant that names the directory means the host's, and so does writing to a directory above it.
+// Reading above it (`--read /`) does not: temporary files stay private.
+bool means_host(const SandboxPlan& plan, const std::string& directory) {
+  return std::any_of(plan.grants.begin(), plan.grants.end(), [&](const FsGrant& grant) {
+    return grant.path == directory || (grant.write && is_below(directory, grant.path));
+  });
+}
+
+std::vector<std::string> private_directories(const SandboxPlan& plan, uid_t uid) {
+  if (!plan.private_tmp) return {};
+  std::vector<std::string> directories = {"/tmp", "/var/tmp", "/dev/shm",
+                                          fmt::format("/run/user/{}", uid)};
+  std::erase_if(directories, [&](const std::string& path) { return means_host(plan, path); });
+  return directories;
+}
+
+bool is_private(const MountPlan& mounts, const std::string& path) {
+  return std::any_of(mounts.private_directories.begin(), mounts.private_directories.end(),
+                     [&](const std::string& directory) { return is_at_or_below(path, directory); });
+}
+
+const BindMount* covering_bind(const MountPlan& mounts, const std::string& path) {
+  const BindMount* innermost = nullptr;
+  for (const BindMount& bind : mounts.binds) {
+    if (is_at_or_below(path, bind.path)) innermost = &bind;
+  }
+  return innermost;
+}
+
+// Writable grants everywhere; those to read only where a private directory would hide them.
+void add_binds(MountPlan& mounts, const SandboxPlan& plan) {
+  std::vector<BindMount> wanted;
+  for (const FsGrant& grant : plan.grants) {
+    if (is_provided(grant.path)) continue;
+    if (grant.write || is_private(mounts, grant.path)) wanted.push_back({grant.path, grant.write});
+  }
+  std::sort(wanted.begin(), wanted.end(), [](const BindMount& a, const BindMount& b) {
+    if (a.path.size() != b.path.size()) return a.path.size() < b.path.size();
+    return a.writable && !b.writable;
+  });
+  for (BindMount& bind : wanted) {
+    // No private directory lies between the two: writing above one makes it the host's.
+    const BindMount* outer = covering_bind(mounts, bind.path);
+    if (outer != nullptr && (outer->writable || !bind.writable)) continue;
+    mounts.binds.push_back(std::move(bind));
+  }
+}
+
+// A file that decides about the next run: bound read-only onto itself, and each directory between
+// it and the grant pinned by a mount of its own, so that none can be renamed away and replaced.
+void protect(MountPlan& mounts, const std::string& path) {
+  const BindMount* bind = covering_bind(mounts, path);
+  if (bind == nullptr || !bind->writable) return;
+  for (std::string& directory : directories_between(bind->path, path)) {
+    if (std::find(mounts.pinned.begin(), mounts.pinned.end(), directory) == mounts.pinned.end()) {
+      mounts.pinned.push_back(std::move(directory));
+    }
+  }
+  mounts.read_only.push_back(path);
+}
+
+}  // namespace
+
+MountPlan plan_mounts(const SandboxPlan& plan, uid_t uid) {
+  MountPlan mounts;
+  mounts.private_directories = private_directories(plan, uid);
+  add_binds(mounts, plan);
+  for (const std::string& path : plan.read_only_paths) protect(mounts, path);
+  std::sort(mounts.pinned.begin(), mounts.pinned.end(),
+            [](const std::string& a, const std::string& b) { return a.size() < b.size(); });
+  for (const FsDeny& deny : plan.denies) {
+    if (covering_grant(plan, deny.path) != nullptr) mounts.hidden.push_back(deny.path);
+  }
+  if (is_private(mounts, plan.cwd) && covering_bind(mounts, plan.cwd) == nullptr) {
+    mounts.start_directory = plan.cwd;
+  }
+  return mounts;
+}
+
+}  // namespace nono::sandbox

@@ -1,0 +1,102 @@
+// C: confines itself step by step, each step forbidding what the later ones do not need, and
+// becomes the command.
+
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "sandbox/linux/capabilities.hpp"
+#include "sandbox/linux/channel.hpp"
+#include "sandbox/linux/prepared.hpp"
+#include "sandbox/linux/stdio_relay.hpp"
+
+namespace nono::sandbox {
+namespace {
+
+// One byte, not none: a limit of 0 stops core files, but a core_pattern that pipes to a helper of
+// root's ignores it. See core(5).
+Done limit_core() {
+  rlimit one = {1, 1};
+  rlimit none = {0, 0};
+  if (::setrlimit(RLIMIT_CORE, &one) != 0 && ::setrlimit(RLIMIT_CORE, &none) != 0) {
+    return failed(Step::limits, errno, "core size");
+  }
+  return {};
+}
+
+// Not closed but close-on-exec: GO is still to come through one of them.
+Done close_descriptors_on_exec() {
+  if (::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) != 0)
+    return failed(Step::limits, errno, "descriptors");
+  return {};
+}
+
+// Asks the kernel rather than trusting the calls above.
+Done check_self() {
+  if (::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1) {
+    return failed(Step::self_check, 0, "new privileges are possible");
+  }
+  constexpr int filtered = 2;
+  if (::prctl(PR_GET_SECCOMP, 0, 0, 0, 0) != filtered) {
+    return failed(Step::self_check, 0, "the system call filter is not active");
+  }
+  if (!has_no_capabilities()) return failed(Step::self_check, 0, "capabilities are left");
+  UniqueFd way_out(::socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (way_out) return failed(Step::self_check, 0, "a VSOCK socket could be made");
+  return {};
+}
+
+Done confine(const Prepared& prepared, const StdioPlan& stdio) {
+  if (!prepared.plan.cwd.empty() && ::chdir(prepared.plan.cwd.c_str()) != 0) {
+    return failed(Step::directory, errno, prepared.plan.cwd);
+  }
+  if (Done done = install_stdio(stdio); !done) return done;
+  if (Done done = limit_core(); !done) return done;
+  if (Done done = close_descriptors_on_exec(); !done) return done;
+  if (Done done = drop_capabilities(); !done) return done;
+  if (Done done = forbid_new_privileges(); !done) return done;
+  if (Done done = apply_landlock(prepared.rules); !done) return done;
+  if (Done done = install_filter(prepared.filter); !done) return done;
+  return check_self();
+}
+
+bool wait_for_go(int go) {
+  char byte = 0;
+  ssize_t size = -1;
+  do {
+    size = ::read(go, &byte, 1);
+  } while (size < 0 && errno == EINTR);
+  return size == 1;
+}
+
+// A script without a #! line is run by the shell, as every shell does.
+void execute(const Prepared& prepared) {
+  const char* path = prepared.plan.executable.c_str();
+  ::execve(path, prepared.argv.data(), prepared.envp.data());
+  if (errno != ENOEXEC) return;
+  std::vector<char*> argv = {const_cast<char*>("/bin/sh"), const_cast<char*>(path)};
+  if (prepared.argv.size() > 1)
+    argv.insert(argv.end(), prepared.argv.begin() + 1, prepared.argv.end());
+  ::execve("/bin/sh", argv.data(), prepared.envp.data());
+  errno = ENOEXEC;
+}
+
+}  // namespace
+
+void run_payload(const Prepared& prepared, const StdioPlan& stdio, int channel, int go) {
+  if (Done done = confine(prepared, stdio); !done) report_and_exit(channel, done.error());
+  if (!wait_for_go(go)) ::_exit(125);
+
+  ::sigaction(SIGCHLD, &prepared.child_action, nullptr);
+  ::sigprocmask(SIG_SETMASK, &prepared.signal_mask, nullptr);
+  if (prepared.plan.probe) ::_exit(prepared.plan.probe());
+  execute(prepared);
+  report_and_exit(channel, {Step::exec, errno, prepared.plan.executable});
+}
+
+}  // namespace nono::sandbox

@@ -1,0 +1,51 @@
+#pragma once
+// Everything that the sandbox's processes need, made by the parent before the fork, so that they
+// only have to act.
+
+#include <csignal>
+#include <vector>
+
+#include "sandbox/linux/failure.hpp"
+#include "sandbox/linux/landlock.hpp"
+#include "sandbox/linux/mounts.hpp"
+#include "sandbox/linux/seccomp.hpp"
+#include "sandbox/plan.hpp"
+
+namespace nono::sandbox {
+
+struct Prepared {
+  explicit Prepared(const SandboxPlan& wanted) : plan(wanted) {}
+
+  const SandboxPlan& plan;  // the caller's; a fork keeps it alive
+  uid_t uid = 0;
+  gid_t gid = 0;
+  pid_t parent = 0;  // P
+  MountPlan mounts;
+  std::vector<LandlockRule> rules;
+  std::vector<sock_filter> filter;
+  std::vector<char*> argv;  // null-terminated, into plan
+  std::vector<char*> envp;
+  sigset_t signal_mask = {};           // the caller's, for the command
+  struct sigaction child_action = {};  // its disposition of SIGCHLD
+};
+
+// Ends this process after telling the parent why.
+[[noreturn]] void report_and_exit(int channel, const Failure& failure);
+
+// The three processes below the parent; each runs in the one that was just forked.
+//
+// L: leaves the host's namespaces, makes the listeners, starts I, copies for stdio, waits.
+[[noreturn]] void run_launcher(const Prepared& prepared, int channel, int go);
+
+struct StdioPlan;
+
+// I, pid 1 of the sandbox: builds the file tree, starts C, reaps, forwards signals. `stop_event`
+// tells L that the command was stopped.
+[[noreturn]] void run_init(const Prepared& prepared, StdioPlan& stdio, int channel, int go,
+                           int stop_event);
+
+// C: confines itself, waits for the parent's GO, becomes the command.
+[[noreturn]] void run_payload(const Prepared& prepared, const StdioPlan& stdio, int channel,
+                              int go);
+
+}  // namespace nono::sandbox

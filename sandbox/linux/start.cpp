@@ -1,0 +1,261 @@
+// The parent's side: prepares everything, forks the launcher, keeps the handle to it.
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstring>
+
+#include "sandbox/linux/channel.hpp"
+#include "sandbox/linux/paths.hpp"
+#include "sandbox/linux/prepared.hpp"
+#include "sandbox/linux/uapi.hpp"
+#include "sandbox/plan.hpp"
+
+namespace nono::sandbox {
+namespace {
+
+// Generous: other namespaces being taken down delay the making of new ones.
+constexpr std::chrono::milliseconds ready_deadline = std::chrono::seconds(20);
+
+// The terminal, if this process has its foreground. A shell inside the sandbox takes the foreground
+// for a process group of its own, and cannot give it back to ours, which it does not see.
+class Foreground {
+ public:
+  Foreground() {
+    for (int fd = 0; fd < 3 && terminal_ < 0; ++fd) {
+      if (::tcgetpgrp(fd) == ::getpgrp()) terminal_ = fd;
+    }
+  }
+
+  // Takes it back from a process group that has ended, and from no other.
+  void restore() const {
+    if (terminal_ < 0) return;
+    pid_t holder = ::tcgetpgrp(terminal_);
+    if (holder <= 0 || holder == ::getpgrp()) return;
+    if (::kill(-holder, 0) == 0 || errno != ESRCH) return;
+    sigset_t output_stop;
+    sigset_t before;
+    sigemptyset(&output_stop);
+    sigaddset(&output_stop, SIGTTOU);
+    ::pthread_sigmask(SIG_BLOCK, &output_stop, &before);
+    ::tcsetpgrp(terminal_, ::getpgrp());
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
+
+ private:
+  int terminal_ = -1;
+};
+
+class LinuxChannel final : public SandboxChannel {
+ public:
+  LinuxChannel(pid_t launcher, UniqueFd pidfd, UniqueFd channel, UniqueFd go)
+      : launcher_(launcher),
+        pidfd_(std::move(pidfd)),
+        channel_(std::move(channel)),
+        go_(std::move(go)) {}
+
+  ~LinuxChannel() override {
+    if (launcher_ <= 0) return;
+    ::kill(launcher_, SIGKILL);  // takes everything below it along
+    reap();
+    foreground_.restore();
+  }
+
+  std::vector<UniqueFd> take_listeners() override { return std::move(listeners_); }
+  int pidfd() const override { return pidfd_.get(); }
+  Result<void> await_ready(bool expect_listener);
+  Result<void> go() override;
+  Result<void> signal(int number) override;
+  Result<ExitStatus> wait() override;
+
+ private:
+  void reap() {
+    while (::waitpid(launcher_, nullptr, 0) < 0 && errno == EINTR) {
+    }
+    launcher_ = 0;
+  }
+
+  pid_t launcher_;
+  UniqueFd pidfd_;
+  UniqueFd channel_;
+  UniqueFd go_;
+  std::vector<UniqueFd> listeners_;
+  Foreground foreground_;
+};
+
+std::uint64_t namespace_cookie(int socket) {
+  std::uint64_t cookie = 0;
+  socklen_t size = sizeof cookie;
+  if (::getsockopt(socket, SOL_SOCKET, uapi::so_netns_cookie, &cookie, &size) != 0) return 0;
+  return cookie;
+}
+
+// A listener in our own namespace would be one that the whole host can reach, and a sandbox that
+// can reach the whole host.
+bool is_of_another_namespace(int listener) {
+  UniqueFd own(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  std::uint64_t ours = own ? namespace_cookie(own.get()) : 0;
+  std::uint64_t theirs = namespace_cookie(listener);
+  return ours != 0 && theirs != 0 && ours != theirs;
+}
+
+Result<void> LinuxChannel::await_ready(bool expect_listener) {
+  pollfd poll = {channel_.get(), POLLIN, 0};
+  int count = ::poll(&poll, 1, static_cast<int>(ready_deadline.count()));
+  if (count == 0) return fail(explain({Step::start, ETIMEDOUT, "no answer from the launcher"}));
+  std::optional<Report> report = receive_report(channel_.get());
+  if (!report) return fail(explain({Step::peer_gone, 0, "the launcher ended early"}));
+  if (report->kind != Report::Kind::ready) return fail(explain(report->failure));
+  if (report->fds.size() != (expect_listener ? 1U : 0U)) {
+    return fail(explain({Step::listener, EPROTO, {}}));
+  }
+  for (const UniqueFd& listener : report->fds) {
+    if (!is_of_another_namespace(listener.get())) {
+      return fail(
+          explain({Step::self_check, 0, "the listener is not in a network namespace of its own"}));
+    }
+  }
+  listeners_ = std::move(report->fds);
+  return {};
+}
+
+Result<void> LinuxChannel::go() {
+  char byte = 1;
+  ssize_t size = -1;
+  if (go_) size = ::write(go_.get(), &byte, 1);
+  int saved_errno = errno;
+  go_.reset();
+  // EPIPE: set-up has failed meanwhile; wait() knows why.
+  if (size == 1 || saved_errno == EPIPE) return {};
+  return fail(errno_error(saved_errno, "cannot start the sandboxed command"));
+}
+
+Result<void> LinuxChannel::signal(int number) {
+  if (number <= 0 || number > SIGRTMAX) return fail(ErrorCode::bad_input, "no such signal");
+  if (send_signal_request(channel_.get(), number)) return {};
+  if (errno == EPIPE || errno == ECONNRESET) return {};  // it has just ended
+  return fail(errno_error(errno, "cannot forward a signal"));
+}
+
+Result<ExitStatus> LinuxChannel::wait() {
+  if (launcher_ <= 0) return fail(ErrorCode::internal, "the sandbox was waited for already");
+  std::optional<Report> last;
+  while (std::optional<Report> report = receive_report(channel_.get())) {
+    // The first report of a failure is the cause of those that follow.
+    bool decided = last && last->kind != Report::Kind::exited;
+    if (!decided) last = std::move(report);
+  }
+  reap();
+  foreground_.restore();
+
+  if (!last) {
+    return fail(ErrorCode::io, "the sandbox was killed before the command ended");
+  }
+  if (last->kind == Report::Kind::failed) return fail(explain(last->failure));
+  ExitStatus status;
+  if (last->kind == Report::Kind::exec_failed) {
+    status.code = last->failure.error == ENOENT ? 127 : 126;
+    status.problem =
+        fmt::format("{}: {}", last->failure.detail, std::strerror(last->failure.error));
+    return status;
+  }
+  status.signalled = WIFSIGNALED(last->status);
+  status.code = status.signalled ? 128 + WTERMSIG(last->status) : WEXITSTATUS(last->status);
+  return status;
+}
+
+Result<void> check_plan(const SandboxPlan& plan) {
+  for (const FsDeny& deny : plan.denies) {
+    for (const FsGrant& grant : plan.grants) {
+      if (!is_at_or_below(grant.path, deny.path)) continue;
+      return fail(ErrorCode::bad_input, fmt::format("'{}' is granted, but '{}' is denied by {}",
+                                                    grant.path, deny.path, deny.origin));
+    }
+  }
+  if (!plan.probe && (plan.argv.empty() || plan.executable.empty())) {
+    return fail(ErrorCode::bad_input, "there is no command to run");
+  }
+  struct stat tasks = {};
+  constexpr nlink_t links_of_one_thread = 3;  // `.`, `..` and the thread's own directory
+  if (::stat("/proc/self/task", &tasks) == 0 && tasks.st_nlink > links_of_one_thread) {
+    return fail(ErrorCode::internal, "the sandbox must be started before any thread");
+  }
+  return {};
+}
+
+std::vector<char*> pointers_to(const std::vector<std::string>& strings) {
+  std::vector<char*> pointers;
+  pointers.reserve(strings.size() + 1);
+  for (const std::string& string : strings) pointers.push_back(const_cast<char*>(string.c_str()));
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+Prepared prepare(const SandboxPlan& plan) {
+  Prepared prepared(plan);
+  prepared.uid = ::geteuid();
+  prepared.gid = ::getegid();
+  prepared.parent = ::getpid();
+  prepared.mounts = plan_mounts(plan, prepared.uid);
+  prepared.rules = landlock_rules(plan, prepared.mounts.private_directories);
+  prepared.filter = build_filter({.free_internet_sockets = plan.network == Network::open});
+  prepared.argv = pointers_to(plan.argv);
+  prepared.envp = pointers_to(plan.env);
+  ::sigaction(SIGCHLD, nullptr, &prepared.child_action);
+  return prepared;
+}
+
+// Forks with every signal blocked, so that none can run a handler of the parent's in the child.
+pid_t fork_launcher(Prepared& prepared, int channel, int go) {
+  sigset_t all;
+  sigfillset(&all);
+  ::sigprocmask(SIG_SETMASK, &all, &prepared.signal_mask);
+  pid_t launcher = ::fork();
+  if (launcher == 0) run_launcher(prepared, channel, go);
+  int saved_errno = errno;
+  ::sigprocmask(SIG_SETMASK, &prepared.signal_mask, nullptr);
+  errno = saved_errno;
+  return launcher;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan) {
+  if (Result<void> checked = check_plan(plan); !checked) return fail(checked.error());
+  Prepared prepared = prepare(plan);
+  auto [ours, theirs] = make_channel();
+  std::array<int, 2> go = {-1, -1};
+  if (!ours || ::pipe2(go.data(), O_CLOEXEC) != 0) return fail(explain({Step::start, errno, {}}));
+  UniqueFd go_read(go[0]);
+  UniqueFd go_write(go[1]);
+
+  pid_t launcher = fork_launcher(prepared, theirs.get(), go_read.get());
+  if (launcher < 0) return fail(explain({Step::start, errno, "fork"}));
+  theirs.reset();
+  go_read.reset();
+  UniqueFd pidfd(static_cast<int>(::syscall(uapi::sys_pidfd_open, launcher, 0)));
+  auto channel = std::make_unique<LinuxChannel>(launcher, std::move(pidfd), std::move(ours),
+                                                std::move(go_write));
+  // After the fork, since the launcher must write its own uid_map: nobody reads our memory from
+  // here on.
+  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || ::prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0) {
+    return fail(explain({Step::self_check, errno, "this process stays dumpable"}));
+  }
+  if (channel->pidfd() < 0) return fail(explain({Step::start, errno, "pidfd_open"}));
+  Result<void> ready = channel->await_ready(plan.network == Network::proxied);
+  if (!ready) return fail(ready.error());
+  return channel;
+}
+
+}  // namespace nono::sandbox
