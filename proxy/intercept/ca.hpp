@@ -1,6 +1,6 @@
 #pragma once
-// The certificate authority of one run, and the leaves it mints. Its key is made in memory and never
-// written anywhere.
+// The certificate authority of one run, and the leaves it mints. Its key is made in memory and
+// never written anywhere.
 
 #include <chrono>
 #include <list>
@@ -20,17 +20,17 @@ class CertificateAuthority {
   // A new P-256 key and a self-signed certificate, CN "nono session CA".
   static Result<std::shared_ptr<CertificateAuthority>> generate(
       std::chrono::hours validity = std::chrono::hours(24));
-  // The user's own: --proxy-ca-cert and --proxy-ca-key. The first certificate in the file signs; what
-  // follows it (its own issuers) is sent along. Errors (bad_input) name the file: unreadable, not a CA,
-  // expired, key of another certificate, encrypted key.
+  // The user's own: --proxy-ca-cert and --proxy-ca-key. The first certificate in the file signs;
+  // what follows it (its own issuers) is sent along. Errors (bad_input) name the file: unreadable,
+  // not a CA, expired, key of another certificate, encrypted key.
   static Result<std::shared_ptr<CertificateAuthority>> from_pem_files(
       const std::string& certificate_file, const std::string& key_file);
 
   std::string certificate_pem() const;
   std::chrono::system_clock::time_point not_after() const { return not_after_; }
 
-  // A certificate for `host` (SAN of type DNS or IP) with a key of its own, valid from an hour ago (clients'
-  // clocks differ) for at most a day and never beyond the CA's end.
+  // A certificate for `host` (SAN of type DNS or IP) with a key of its own, valid from an hour ago
+  // (clients' clocks differ) for at most a day and never beyond the CA's end.
   Result<ServerCertificate> mint(const Host& host) const;
 
  private:
@@ -39,7 +39,8 @@ class CertificateAuthority {
   std::chrono::system_clock::time_point not_after_{};
 };
 
-// Minted leaves, the most recently used kept. One per io_context thread. A leaf near its end is minted anew.
+// Minted leaves, the most recently used kept. One per io_context thread. A leaf near its end is
+// minted anew.
 class LeafCache final : public CertificateSource {
  public:
   explicit LeafCache(std::shared_ptr<const CertificateAuthority> ca, std::size_t leaves_max = 1024)

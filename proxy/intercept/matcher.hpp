@@ -1,7 +1,6 @@
 #pragma once
 // Finds and replaces several byte strings at once in a stream that comes in pieces.
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -12,20 +11,21 @@
 
 namespace nono::intercept {
 
-// Immutable once built. The search is Horspool's over a set of needles: with keys of fifty bytes it looks at
-// one byte pair in dozens.
+// Immutable once built. The search is Horspool's over a set of needles: with keys of fifty bytes it
+// looks at one byte pair in dozens.
 class Matcher {
  public:
   struct Pair {
-    std::string needle;       // wiped by build()
+    std::string needle;  // wiped by build()
     std::string replacement;
   };
   Matcher() = default;
   static Matcher build(std::vector<Pair> pairs);
   bool empty() const { return entries_.empty(); }
 
-  // Appends `in` to `out`, needles replaced. Returns how many of the last bytes of `in` were kept back since a needle
-  // may begin there: pass them again in front of what follows. With `last` nothing is kept back.
+  // Appends `in` to `out`, needles replaced. Returns how many of the last bytes of `in` were kept
+  // back since a needle may begin there: pass them again in front of what follows. With `last`
+  // nothing is kept back.
   std::size_t replace(std::string_view in, bool last, std::string& out) const;
 
  private:
@@ -37,17 +37,17 @@ class Matcher {
     return needles_.expose().substr(entry.begin, entry.size);
   }
   enum class Found : std::uint8_t { nothing, whole, maybe };
-  Found match_at(std::string_view rest, const Entry*& entry) const;
-  std::size_t kept_tail(std::string_view in, std::size_t from) const;
+  // Which needle begins `rest`, or (unless nothing follows it) may begin in it.
+  Found match_at(std::string_view rest, bool last, const Entry*& entry) const;
 
   static constexpr std::size_t buckets = 4096;
   static std::size_t bucket(char first, char second) {
     return (static_cast<unsigned char>(first) * 16U ^ static_cast<unsigned char>(second)) % buckets;
   }
-  Secret needles_;                       // all needles, one after the other
-  std::vector<Entry> entries_;           // longest first
-  std::size_t shortest_ = 0, longest_ = 0;
-  std::vector<std::uint16_t> shift_;     // by the hash of a byte pair: how far the window may move
+  Secret needles_;              // all needles, one after the other
+  std::vector<Entry> entries_;  // longest first
+  std::size_t shortest_ = 0;
+  std::vector<std::uint16_t> shift_;  // by the hash of a byte pair: how far the window may move
 };
 
 }  // namespace nono::intercept

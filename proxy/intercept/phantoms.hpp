@@ -1,5 +1,6 @@
 #pragma once
-// Recognising phantoms on their way out. (make_phantom and make_token are declared in proxy/server.hpp.)
+// Recognising phantoms on their way out. (make_phantom and make_token are declared in
+// proxy/server.hpp.)
 
 #include <memory>
 #include <string>
@@ -12,26 +13,27 @@
 
 namespace nono::intercept {
 
-// Finds any of a session's phantoms in what leaves. Immutable; one search for the infix "nono_" decides almost
-// every request.
+// Finds any of a session's phantoms in what leaves. Immutable; one search for the infix "nono_"
+// decides almost every request.
 class PhantomScanner {
  public:
   explicit PhantomScanner(const std::vector<std::string>& phantoms);
 
-  // In the target or any field: plain, percent-encoded (also twice), or inside base64 (Basic, tokens).
+  // In the target or any field: plain, percent-encoded (also twice), or inside base64 (Basic,
+  // tokens).
   bool contains(const http::RequestHead& head) const;
   // In one text, the same encodings.
   bool contains(std::string_view text) const;
   // As it stands only.
   bool contains_plain(std::string_view text) const;
 
-  // A filter for request bodies that leaves them as they are and fails (client, refused) as soon as a phantom is
-  // in them; no more than the part of a phantom already seen is ever held back, and none goes out whole,
-  // wherever chunks split it. The scanner must outlive it.
+  // A filter for request bodies that leaves them as they are and fails (client, refused) as soon as
+  // a phantom is in them; no more than the part of a phantom already seen is ever held back, and
+  // none goes out whole, wherever chunks split it. The scanner must outlive it.
   std::unique_ptr<http::BodyFilter> guard() const;
 
  private:
-  friend class PhantomGuard;
+  bool in_base64(std::string_view text) const;
   std::unordered_set<std::string> tails_;  // the 64 hex digits behind the infix
 };
 

@@ -1,5 +1,6 @@
 #pragma once
-// Keeps the real key out of what comes back: wherever a response repeats it, the phantom stands instead.
+// Keeps the real key out of what comes back: wherever a response repeats it, the phantom stands
+// instead.
 
 #include <memory>
 #include <string>
@@ -14,21 +15,24 @@
 
 namespace nono::intercept {
 
-// What to do to a request so that its response can be redacted: Accept-Encoding is limited to gzip, deflate
-// and identity; Range and If-Range go, since a key fetched in two halves would match nowhere.
+// What to do to a request so that its response can be redacted: Accept-Encoding is limited to gzip,
+// deflate and identity; Range and If-Range go, since a key fetched in two halves would match
+// nowhere.
 void prepare_for_redaction(http::RequestHead& head);
 
-// The forms of one credential's key, ready to be found. Built once per credential; immutable; must outlive
-// its filters. Finds the key as it is, inside base64 (Basic) at any alignment, percent-encoded, and escaped
-// for JSON. Keys shorter than 8 bytes are looked for as they are only, shorter than 4 not at all.
+// The forms of one credential's key, ready to be found. Built once per credential; immutable; must
+// outlive its filters. Finds the key as it is, inside base64 (Basic) at any alignment,
+// percent-encoded, and escaped for JSON. Keys shorter than 8 bytes are looked for as they are only,
+// shorter than 4 not at all.
 class Redactor {
  public:
   explicit Redactor(const LoadedCredential& credential);
 
-  // Redacts the reason and all fields of `response`, and returns the filter for its body: nullptr where there is
-  // none or nothing to redact. A gzip or deflate body will come out as identity: Content-Encoding and, where the
-  // length may change, validators are edited accordingly. A coding we did not ask for (br, zstd) cannot be
-  // redacted: bad_response, side upstream. Length framing is the caller's to replace (ExchangeHooks does).
+  // Redacts the reason and all fields of `response`, and returns the filter for its body: nullptr
+  // where there is none or nothing to redact. A gzip or deflate body will come out as identity:
+  // Content-Encoding and, where the length may change, validators are edited accordingly. A coding
+  // we did not ask for (br, zstd) cannot be redacted: bad_response, side upstream. Length framing
+  // is the caller's to replace (ExchangeHooks does).
   Result<std::unique_ptr<http::BodyFilter>> on_response(http::ResponseHead& response) const;
 
   // Fields and reason only.

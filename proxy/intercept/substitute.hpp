@@ -1,6 +1,6 @@
 #pragma once
-// Puts the real key where the client put its phantom. Works on one request bound for a credential's own
-// upstream, target in origin form and already normalised (what is rewritten is what is sent).
+// Puts the real key where the client put its phantom. Works on one request bound for a credential's
+// own upstream, target in origin form and already normalised (what is rewritten is what is sent).
 
 #include <span>
 #include <string>
@@ -34,16 +34,17 @@ struct Substitution {
   std::string credential;  // its name, for the audit line
 };
 
-// The one of `credentials` whose phantom `head` presents, or nullptr: for hosts that several credentials
-// share (gemini and google-ai).
+// The one of `credentials` whose phantom `head` presents, or nullptr: for hosts that several
+// credentials share (gemini and google-ai).
 const LoadedCredential* presented(const http::RequestHead& head,
                                   std::span<const LoadedCredential* const> credentials);
 
-// The client may present the phantom in the injection's own place, in any of the header fields that carry
-// keys (Authorization with Bearer, token or Basic, X-Api-Key, X-Goog-Api-Key, Private-Token, ...), in a
-// query parameter, or in the path where the injection is there. It is removed from all of them and the key
-// is written at the injection's place. Any other credential in one of those places is refused. On failure
-// `head` is unchanged. Afterwards PhantomScanner::contains(head) must be false, or the request is refused.
+// The client may present the phantom in the injection's own place, in any of the header fields that
+// carry keys (Authorization with Bearer, token or Basic, X-Api-Key, X-Goog-Api-Key, Private-Token,
+// ...), in a query parameter, or in the path where the injection is there. It is removed from all
+// of them and the key is written at the injection's place. Any other credential in one of those
+// places is refused. On failure `head` is unchanged. Afterwards PhantomScanner::contains(head) must
+// be false, or the request is refused.
 tl::expected<Substitution, SubstituteFailure> substitute(http::RequestHead& head,
                                                          const LoadedCredential& credential,
                                                          SubstituteMode mode);

@@ -1,6 +1,7 @@
 #pragma once
-// What TLS connections of one kind share: trusted roots, offered versions, remembered sessions. RAII over
-// OpenSSL's SSL_CTX; no OpenSSL header leaks from here. One of each per io_context thread.
+// What TLS connections of one kind share: trusted roots, offered versions, remembered sessions.
+// RAII over OpenSSL's SSL_CTX; no OpenSSL header leaks from here. One of each per io_context
+// thread.
 
 #include <cstddef>
 #include <list>
@@ -34,21 +35,23 @@ using SslSessionPtr = std::unique_ptr<ssl_session_st, FreeSslSession>;
 
 // Where the trusted roots of this system are, as OpenSSL programs find them.
 struct SystemRoots {
-  std::optional<std::string> file;       // SSL_CERT_FILE: a PEM bundle, in addition to the rest
-  std::optional<std::string> directory;  // SSL_CERT_DIR, otherwise the system's: certificates under their
-                                         // subject's hash (c_rehash); several separated by ':'
-  std::optional<std::string> bundle;     // the distribution's bundle; none where SSL_CERT_DIR is set
+  std::optional<std::string> file;  // SSL_CERT_FILE: a PEM bundle, in addition to the rest
+  std::optional<std::string>
+      directory;  // SSL_CERT_DIR, otherwise the system's: certificates under their
+                  // subject's hash (c_rehash); several separated by ':'
+  std::optional<std::string> bundle;  // the distribution's bundle; none where SSL_CERT_DIR is set
   // Reads the environment and looks which of the usual places exist; reads no certificate.
   static SystemRoots find();
 };
 
-// TLS towards upstreams: TLS 1.2 or later, chain and name verified, SNI, ALPN http/1.1. There is no way to
-// switch verification off. Must outlive its streams; used on one thread.
+// TLS towards upstreams: TLS 1.2 or later, chain and name verified, SNI, ALPN http/1.1. There is no
+// way to switch verification off. Must outlive its streams; used on one thread.
 class ClientTlsContext {
  public:
-  // Checks that `extra_ca_files` exist and hold certificates (bad_input, naming the file). Roots are
-  // loaded at the first connection: a bundle costs 17 ms, which a run without TLS need not pay.
-  static Result<std::unique_ptr<ClientTlsContext>> make(const std::vector<std::string>& extra_ca_files);
+  // Checks that `extra_ca_files` exist and hold certificates (bad_input, naming the file). Roots
+  // are loaded at the first connection: a bundle costs 17 ms, which a run without TLS need not pay.
+  static Result<std::unique_ptr<ClientTlsContext>> make(
+      const std::vector<std::string>& extra_ca_files);
   ~ClientTlsContext();
   ClientTlsContext(const ClientTlsContext&) = delete;
   ClientTlsContext& operator=(const ClientTlsContext&) = delete;
@@ -90,8 +93,8 @@ class CertificateSource {
   virtual Result<const ServerCertificate*> certificate_for(const Host& host) = 0;
 };
 
-// TLS towards clients: TLS 1.2 or later, ALPN http/1.1 only, stateless session tickets. Must outlive its
-// streams, and `source` must outlive it; used on one thread.
+// TLS towards clients: TLS 1.2 or later, ALPN http/1.1 only, stateless session tickets. Must
+// outlive its streams, and `source` must outlive it; used on one thread.
 class ServerTlsContext {
  public:
   static Result<std::unique_ptr<ServerTlsContext>> make(CertificateSource& source);
@@ -102,6 +105,7 @@ class ServerTlsContext {
   friend class TlsStream;
   ServerTlsContext(SslContextPtr context, CertificateSource& source)
       : context_(std::move(context)), source_(source) {}
+  static int on_certificate(ssl_st* ssl, void* unused);
   SslContextPtr context_;
   CertificateSource& source_;
 };

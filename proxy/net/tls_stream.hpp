@@ -1,8 +1,9 @@
 #pragma once
-// TlsStream: a ByteStream inside TLS, put upon a TcpStream. OpenSSL reads and writes the socket itself;
-// only waiting goes through Asio, which costs a sixth of the memory of asio::ssl::stream.
+// TlsStream: a ByteStream inside TLS, put upon a TcpStream. OpenSSL reads and writes the socket
+// itself; only waiting goes through Asio, which costs a sixth of the memory of asio::ssl::stream.
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -13,6 +14,7 @@
 
 namespace nono {
 
+struct TlsLink;  // what OpenSSL's callbacks see of a stream
 struct FreeSsl {
   void operator()(ssl_st* ssl) const noexcept;
 };
@@ -20,19 +22,21 @@ struct FreeSsl {
 // Deadlines are the TcpStream's: set expires_after() on it before accept() or connect().
 class TlsStream final : public ByteStream {
  public:
-  // Handshake with a client whose connection we intercept (we are the TLS server). `already_read` are
-  // bytes read past the CONNECT head. The client's SNI must equal `expected`; it may be absent only where
-  // that is an address. Errors (side client): misdirected where SNI differs (the client gets the alert
-  // unrecognized_name), bad_request where it is no TLS, tls_failed where no certificate, version, cipher or
-  // protocol is agreed on (the client does not trust our CA), closed, timeout.
+  // Handshake with a client whose connection we intercept (we are the TLS server). `already_read`
+  // are bytes read past the CONNECT head. The client's SNI must equal `expected`; it may be absent
+  // only where that is an address. Errors (side client): misdirected where SNI differs (the client
+  // gets the alert unrecognized_name), bad_request where it is no TLS, tls_failed where no
+  // certificate, version, cipher or protocol is agreed on (the client does not trust our CA),
+  // closed, timeout.
   static Awaitable<Result<std::unique_ptr<TlsStream>>> accept(std::unique_ptr<TcpStream> tcp,
                                                               std::string already_read,
                                                               ServerTlsContext& context,
                                                               const Host& expected);
 
-  // Handshake with an upstream: its certificate must be trusted and be for `target`. `identity` names the
-  // policy on whose behalf we connect: sessions are resumed only within the same identity and target.
-  // Errors (side upstream): tls_failed, naming what is wrong and with which flag to go on; closed, timeout.
+  // Handshake with an upstream: its certificate must be trusted and be for `target`. `identity`
+  // names the policy on whose behalf we connect: sessions are resumed only within the same identity
+  // and target. Errors (side upstream): tls_failed, naming what is wrong and with which flag to go
+  // on; closed, timeout.
   static Awaitable<Result<std::unique_ptr<TlsStream>>> connect(std::unique_ptr<TcpStream> tcp,
                                                                ClientTlsContext& context,
                                                                const HostPort& target,
@@ -42,8 +46,9 @@ class TlsStream final : public ByteStream {
   TlsStream(const TlsStream&) = delete;
   TlsStream& operator=(const TlsStream&) = delete;
 
-  // 0 only after the peer's close_notify. A connection that ends without one was perhaps cut: `closed`.
-  // That matters to bodies delimited by the end; whoever has all of a framed message need not read on.
+  // 0 only after the peer's close_notify. A connection that ends without one was perhaps cut:
+  // `closed`. That matters to bodies delimited by the end; whoever has all of a framed message need
+  // not read on.
   Awaitable<Result<std::size_t>> read_some(std::span<char> buffer) override;
   Awaitable<Result<void>> write_all(std::span<const char> data) override;
   Awaitable<Result<void>> shutdown_send() override;
@@ -57,22 +62,22 @@ class TlsStream final : public ByteStream {
   TcpStream& tcp() { return *tcp_; }
 
  private:
-  struct Link;  // what OpenSSL's BIO and callbacks see of us
   TlsStream(std::unique_ptr<TcpStream> tcp, Side side);
-
-  Result<void> attach(ssl_ctx_st* context, std::string already_read);
+  Result<void> attach(ssl_ctx_st* context);
   Awaitable<Result<void>> handshake(std::string_view peer);
   Awaitable<Result<void>> wait_for(int ssl_error);
   Awaitable<Result<void>> fill();
-  Error failure(int ssl_error, std::string_view peer);
-  Error handshake_failure(unsigned long code, std::string_view peer);
+  int read_now(std::span<char> buffer, std::size_t& total);
+  Error failure(int ssl_error);
+  Error handshake_failure(int ssl_error, std::string_view peer);
+  void send_close_notify() noexcept;
 
   std::unique_ptr<TcpStream> tcp_;
-  std::unique_ptr<Link> link_;
+  std::unique_ptr<TlsLink> link_;
   std::unique_ptr<ssl_st, FreeSsl> ssl_;
+  std::optional<Error> failed_;    // fatal: nothing may be sent or read any more
+  std::size_t bytes_at_once_ = 0;  // read since we last waited, for fairness
   Side side_;
-  bool broken_ = false;          // a fatal error happened: no close_notify may be sent
-  unsigned reads_at_once_ = 0;   // reads done without waiting, for fairness
 };
 
 }  // namespace nono

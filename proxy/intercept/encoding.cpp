@@ -1,0 +1,157 @@
+#include "proxy/intercept/encoding.hpp"
+
+#include <array>
+
+namespace nono::intercept {
+
+namespace {
+
+constexpr std::string_view standard_alphabet =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+constexpr std::string_view url_alphabet =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+constexpr std::array<std::int8_t, 256> make_values() {
+  std::array<std::int8_t, 256> values{};
+  for (auto& value : values) value = -1;
+  for (std::size_t i = 0; i < 64; ++i) {
+    values[static_cast<unsigned char>(standard_alphabet[i])] = static_cast<std::int8_t>(i);
+    values[static_cast<unsigned char>(url_alphabet[i])] = static_cast<std::int8_t>(i);
+  }
+  return values;
+}
+constexpr std::array<std::int8_t, 256> base64_values = make_values();
+
+int base64_value(char c) {
+  return base64_values[static_cast<unsigned char>(c)];
+}
+
+int hex_value(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+bool is_unreserved(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+         c == '.' || c == '_' || c == '~';
+}
+
+void append_hex(std::string& out, char c, std::string_view digits) {
+  const auto byte = static_cast<unsigned char>(c);
+  out += digits[byte >> 4];
+  out += digits[byte & 15];
+}
+
+}  // namespace
+
+bool is_base64_char(char c) {
+  return base64_value(c) >= 0;
+}
+
+std::string base64_encode(std::string_view bytes, Base64 alphabet) {
+  const std::string_view letters = alphabet == Base64::standard ? standard_alphabet : url_alphabet;
+  std::string out;
+  out.reserve((bytes.size() + 2) / 3 * 4);
+  for (std::size_t i = 0; i < bytes.size(); i += 3) {
+    const std::string_view group = bytes.substr(i, 3);
+    std::uint32_t bits = 0;
+    for (std::size_t k = 0; k < 3; ++k) {
+      bits = bits << 8 | (k < group.size() ? static_cast<unsigned char>(group[k]) : 0U);
+    }
+    for (std::size_t k = 0; k < 4; ++k) {
+      if (k <= group.size()) {
+        out += letters[bits >> (18 - 6 * k) & 63];
+      } else if (alphabet == Base64::standard) {
+        out += '=';
+      }
+    }
+  }
+  return out;
+}
+
+std::optional<std::string> base64_decode(std::string_view text) {
+  for (int padding = 0; padding < 2 && text.ends_with('='); ++padding) text.remove_suffix(1);
+  if (text.size() % 4 == 1) return std::nullopt;
+  std::string out;
+  out.reserve(text.size() * 3 / 4);
+  std::uint32_t bits = 0;
+  unsigned count = 0;
+  for (const char c : text) {
+    const int value = base64_value(c);
+    if (value < 0) return std::nullopt;
+    bits = bits << 6 | static_cast<std::uint32_t>(value);
+    count += 6;
+    if (count >= 8) {
+      count -= 8;
+      out += static_cast<char>(bits >> count & 255);
+    }
+  }
+  return out;
+}
+
+std::string percent_encode(std::string_view bytes, bool upper_case) {
+  const std::string_view digits = upper_case ? "0123456789ABCDEF" : "0123456789abcdef";
+  std::string out;
+  out.reserve(bytes.size());
+  for (const char c : bytes) {
+    if (is_unreserved(c)) {
+      out += c;
+    } else {
+      out += '%';
+      append_hex(out, c, digits);
+    }
+  }
+  return out;
+}
+
+std::string percent_encode_segment(std::string_view bytes) {
+  std::string out;
+  out.reserve(3 * bytes.size());
+  for (const char c : bytes) {
+    if (is_unreserved(c) || std::string_view("!$&'()*+,;=:@").find(c) != std::string_view::npos) {
+      out += c;
+    } else {
+      out += '%';
+      append_hex(out, c, "0123456789ABCDEF");
+    }
+  }
+  return out;
+}
+
+std::string percent_decode(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '%' && i + 2 < text.size()) {
+      const int high = hex_value(text[i + 1]), low = hex_value(text[i + 2]);
+      if (high >= 0 && low >= 0) {
+        out += static_cast<char>(high * 16 + low);
+        i += 2;
+        continue;
+      }
+    }
+    out += text[i];
+  }
+  return out;
+}
+
+std::string json_escape(std::string_view bytes, bool escape_slash) {
+  std::string out;
+  out.reserve(bytes.size());
+  for (const char c : bytes) {
+    if (c == '"' || c == '\\' || (c == '/' && escape_slash)) {
+      out += '\\';
+      out += c;
+    } else if (static_cast<unsigned char>(c) < 0x20) {
+      out += "\\u00";
+      append_hex(out, c, "0123456789abcdef");
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+}  // namespace nono::intercept

@@ -1,0 +1,96 @@
+#include "proxy/intercept/matcher.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+namespace nono::intercept {
+
+Matcher Matcher::build(std::vector<Pair> pairs) {
+  // Longest first, so that of two needles beginning at one place the longer is replaced.
+  std::sort(pairs.begin(), pairs.end(),
+            [](const Pair& a, const Pair& b) { return a.needle.size() > b.needle.size(); });
+  Matcher matcher;
+  std::string all;
+  std::size_t total = 0;
+  for (const Pair& pair : pairs) total += pair.needle.size();
+  all.reserve(total);  // no copy is left behind by growing
+  for (Pair& pair : pairs) {
+    const bool repeated =
+        std::any_of(matcher.entries_.begin(), matcher.entries_.end(), [&](const Entry& entry) {
+          return std::string_view(all).substr(entry.begin, entry.size) == pair.needle;
+        });
+    if (!repeated && pair.needle.size() >= 2) {
+      matcher.entries_.push_back(
+          Entry{all.size(), pair.needle.size(), std::move(pair.replacement)});
+      all += pair.needle;
+    }
+    wipe(pair.needle.data(), pair.needle.size());
+  }
+  matcher.needles_ = Secret(all);
+  wipe(all.data(), all.size());
+  if (matcher.entries_.empty()) return matcher;
+
+  matcher.shortest_ = matcher.entries_.back().size;
+  const std::size_t far =
+      std::min<std::size_t>(matcher.shortest_ - 1, std::numeric_limits<std::uint16_t>::max());
+  matcher.shift_.assign(buckets, static_cast<std::uint16_t>(far));
+  for (const Entry& entry : matcher.entries_) {
+    const std::string_view text = matcher.needle(entry);
+    for (std::size_t i = 0; i + 1 < matcher.shortest_; ++i) {
+      std::uint16_t& shift = matcher.shift_[bucket(text[i], text[i + 1])];
+      const std::size_t to_end = matcher.shortest_ - 2 - i;
+      if (to_end < shift) shift = static_cast<std::uint16_t>(to_end);
+    }
+  }
+  return matcher;
+}
+
+Matcher::Found Matcher::match_at(std::string_view rest, bool last, const Entry*& entry) const {
+  for (const Entry& candidate : entries_) {
+    const std::size_t size = std::min(candidate.size, rest.size());
+    if (size < candidate.size && last) continue;
+    if (std::memcmp(needle(candidate).data(), rest.data(), size) != 0) continue;
+    entry = &candidate;
+    return size == candidate.size ? Found::whole : Found::maybe;
+  }
+  return Found::nothing;
+}
+
+std::size_t Matcher::replace(std::string_view in, bool last, std::string& out) const {
+  if (entries_.empty()) {
+    out.append(in);
+    return 0;
+  }
+  std::size_t at = 0, copied = 0;
+  while (at + shortest_ <= in.size()) {
+    const std::size_t pair = at + shortest_ - 2;
+    const std::size_t shift = shift_[bucket(in[pair], in[pair + 1])];
+    if (shift != 0) {
+      at += shift;
+      continue;
+    }
+    const Entry* entry = nullptr;
+    const Found found = match_at(in.substr(at), last, entry);
+    if (found == Found::nothing) {
+      ++at;
+      continue;
+    }
+    out.append(in.substr(copied, at - copied));
+    if (found == Found::maybe) return in.size() - at;
+    out.append(entry->replacement);
+    at += entry->size;
+    copied = at;
+  }
+  // Fewer bytes than the shortest needle are left from here on: one may only begin in them.
+  while (!last && at < in.size()) {
+    const Entry* entry = nullptr;
+    if (match_at(in.substr(at), last, entry) == Found::maybe) break;
+    ++at;
+  }
+  if (last) at = in.size();
+  out.append(in.substr(copied, at - copied));
+  return in.size() - at;
+}
+
+}  // namespace nono::intercept

@@ -1,0 +1,157 @@
+#include "proxy/intercept/phantoms.hpp"
+
+#include <openssl/rand.h>
+
+#include <array>
+#include <optional>
+#include <stdexcept>
+
+#include "config/base/secret.hpp"
+#include "proxy/intercept/encoding.hpp"
+#include "proxy/server.hpp"
+
+namespace nono {
+
+std::string make_token() {
+  std::array<unsigned char, 32> bytes{};
+  // A start-up failure: without randomness there is no session.
+  if (RAND_bytes(bytes.data(), static_cast<int>(bytes.size())) != 1) {
+    throw std::runtime_error("the system gives no random numbers");
+  }
+  constexpr std::string_view digits = "0123456789abcdef";
+  std::string token;
+  token.reserve(2 * bytes.size());
+  for (const unsigned char byte : bytes) {
+    token += digits[byte >> 4];
+    token += digits[byte & 15];
+  }
+  wipe(bytes.data(), bytes.size());
+  return token;
+}
+
+std::string make_phantom(std::string_view prefix) {
+  return std::string(prefix) + "nono_" + make_token();
+}
+
+}  // namespace nono
+
+namespace nono::intercept {
+
+namespace {
+
+constexpr std::string_view infix = "nono_";
+constexpr std::size_t tail_size = 64;
+// Base64 of a whole phantom is longer than this; shorter runs need no decoding.
+constexpr std::size_t base64_run_min = (infix.size() + tail_size) / 3 * 4;
+constexpr int percent_layers_max = 3;
+
+bool is_hex(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+// How many of the last bytes may be the beginning of a phantom.
+std::size_t unfinished(std::string_view text) {
+  const std::size_t window = std::min(text.size(), infix.size() + tail_size - 1);
+  const std::string_view end = text.substr(text.size() - window);
+  const std::size_t start = end.rfind(infix);
+  if (start != end.npos) {
+    std::size_t at = start + infix.size();
+    while (at < end.size() && is_hex(end[at])) ++at;
+    if (at == end.size()) return end.size() - start;
+  }
+  for (std::size_t size = infix.size() - 1; size > 0; --size) {
+    if (text.ends_with(infix.substr(0, size))) return size;
+  }
+  return 0;
+}
+
+}  // namespace
+
+PhantomScanner::PhantomScanner(const std::vector<std::string>& phantoms) {
+  for (const std::string& phantom : phantoms) {
+    const std::size_t start = phantom.rfind(infix);
+    if (start != phantom.npos) tails_.insert(phantom.substr(start + infix.size()));
+  }
+}
+
+bool PhantomScanner::contains_plain(std::string_view text) const {
+  for (std::size_t at = text.find(infix); at != text.npos; at = text.find(infix, at + 1)) {
+    const std::string_view tail = text.substr(at + infix.size(), tail_size);
+    if (tail.size() == tail_size && tails_.count(std::string(tail)) != 0) return true;
+  }
+  return false;
+}
+
+bool PhantomScanner::in_base64(std::string_view text) const {
+  for (std::size_t at = 0; at < text.size();) {
+    std::size_t end = at;
+    while (end < text.size() && is_base64_char(text[end])) ++end;
+    const std::string_view run = text.substr(at, end - at);
+    // The coded text may begin anywhere in the run: only its place modulo 4 matters.
+    for (std::size_t skip = 0; run.size() >= base64_run_min && skip < 4; ++skip) {
+      std::string_view coded = run.substr(skip);
+      if (coded.size() % 4 == 1) coded.remove_suffix(1);
+      const std::optional<std::string> plain = base64_decode(coded);
+      if (plain && contains_plain(*plain)) return true;
+    }
+    at = end + 1;
+  }
+  return false;
+}
+
+bool PhantomScanner::contains(std::string_view text) const {
+  if (text.size() < infix.size() + tail_size) return false;
+  if (contains_plain(text) || in_base64(text)) return true;
+  if (text.find('%') == text.npos) return false;
+  std::string decoded = percent_decode(text);
+  for (int layer = 1; layer < percent_layers_max; ++layer) {
+    if (contains_plain(decoded) || in_base64(decoded)) return true;
+    decoded = percent_decode(decoded);
+  }
+  return contains_plain(decoded) || in_base64(decoded);
+}
+
+bool PhantomScanner::contains(const http::RequestHead& head) const {
+  if (tails_.empty()) return false;
+  if (contains(head.target) || contains(head.method)) return true;
+  for (const http::Field& field : head.fields.all()) {
+    if (contains(field.value) || contains(field.name)) return true;
+  }
+  return false;
+}
+
+class PhantomGuard final : public http::BodyFilter {
+ public:
+  explicit PhantomGuard(const PhantomScanner& scanner) : scanner_(scanner) {}
+
+  Result<void> feed(std::string_view in, std::string& out) override {
+    if (held_.empty()) return pass(in, out);
+    const std::string text = std::exchange(held_, {}).append(in);
+    return pass(text, out);
+  }
+  Result<void> finish(std::string& out) override {
+    out += std::exchange(held_, {});
+    return {};
+  }
+
+ private:
+  Result<void> pass(std::string_view text, std::string& out) {
+    if (scanner_.contains_plain(text)) {
+      return fail(ErrorCode::refused, "the body holds a phantom of another credential", {},
+                  Side::client);
+    }
+    const std::size_t kept = unfinished(text);
+    out.append(text.substr(0, text.size() - kept));
+    held_.assign(text.substr(text.size() - kept));
+    return {};
+  }
+
+  const PhantomScanner& scanner_;
+  std::string held_;
+};
+
+std::unique_ptr<http::BodyFilter> PhantomScanner::guard() const {
+  return std::make_unique<PhantomGuard>(*this);
+}
+
+}  // namespace nono::intercept

@@ -1,0 +1,112 @@
+#include "proxy/net/tls_link.hpp"
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+namespace nono {
+
+namespace {
+
+TlsLink& link_behind(BIO* bio) {
+  return *static_cast<TlsLink*>(BIO_get_data(bio));
+}
+
+// Bytes that were read before OpenSSL asked for them.
+int take_buffered(TlsLink& link, char* out, std::size_t size) {
+  if (link.leftover_used < link.leftover.size()) {
+    const std::size_t count = std::min(size, link.leftover.size() - link.leftover_used);
+    std::memcpy(out, link.leftover.data() + link.leftover_used, count);
+    link.leftover_used += count;
+    if (link.leftover_used == link.leftover.size()) {
+      link.leftover = std::string();
+      link.leftover_used = 0;
+    }
+    return static_cast<int>(count);
+  }
+  const std::size_t count = std::min(size, link.ahead_end - link.ahead_begin);
+  std::memcpy(out, link.ahead.data() + link.ahead_begin, count);
+  link.ahead_begin += count;
+  return static_cast<int>(count);
+}
+
+int link_read(BIO* bio, char* out, int size) {
+  TlsLink& link = link_behind(bio);
+  BIO_clear_retry_flags(bio);
+  const auto wanted = static_cast<std::size_t>(std::max(size, 0));
+  const int buffered = take_buffered(link, out, wanted);
+  if (buffered > 0) return buffered;
+  if (link.ended) return 0;
+  if (link.drained) {
+    BIO_set_retry_read(bio);
+    return -1;
+  }
+  // The descriptor is asked for each time: a deadline may have closed the socket since.
+  const ssize_t count = ::recv(link.tcp.socket().native_handle(), out, wanted, MSG_DONTWAIT);
+  if (count < 0) {
+    link.saved_errno = errno;
+    link.drained = true;
+    if (errno == EAGAIN || errno == EINTR) BIO_set_retry_read(bio);
+    return -1;
+  }
+  link.ended = count == 0;
+  link.drained = static_cast<std::size_t>(count) < wanted;
+  return static_cast<int>(count);
+}
+
+int link_write(BIO* bio, const char* data, int size) {
+  TlsLink& link = link_behind(bio);
+  BIO_clear_retry_flags(bio);
+  const ssize_t count =
+      ::send(link.tcp.socket().native_handle(), data, static_cast<std::size_t>(std::max(size, 0)),
+             MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (count < 0) {
+    link.saved_errno = errno;
+    if (errno == EAGAIN || errno == EINTR) BIO_set_retry_write(bio);
+    return -1;
+  }
+  return static_cast<int>(count);
+}
+
+long link_control(BIO* bio, int command, long, void*) {
+  if (command == BIO_CTRL_FLUSH) return 1;
+  if (command == BIO_CTRL_EOF) return link_behind(bio).ended ? 1 : 0;
+  return 0;
+}
+
+struct FreeMethod {
+  void operator()(BIO_METHOD* method) const noexcept { BIO_meth_free(method); }
+};
+using MethodPtr = std::unique_ptr<BIO_METHOD, FreeMethod>;
+
+MethodPtr make_method() {
+  MethodPtr method(BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "nono socket"));
+  if (!method) return method;
+  BIO_meth_set_read(method.get(), &link_read);
+  BIO_meth_set_write(method.get(), &link_write);
+  BIO_meth_set_ctrl(method.get(), &link_control);
+  return method;
+}
+
+}  // namespace
+
+BIO* make_link_bio(TlsLink& link) {
+  static const MethodPtr method = make_method();  // a table of functions, the same for every stream
+  BIO* bio = method ? BIO_new(method.get()) : nullptr;
+  if (bio == nullptr) return nullptr;
+  BIO_set_data(bio, &link);
+  BIO_set_init(bio, 1);
+  return bio;
+}
+
+std::string tls_reason(unsigned long code) {
+  const char* reason = ERR_reason_error_string(code);
+  return reason != nullptr ? reason : "unknown TLS error";
+}
+
+}  // namespace nono
