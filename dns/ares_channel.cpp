@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <algorithm>
 #include <array>
+#include <boost/asio/post.hpp>
 #include <cstring>
 
 namespace nono::dns {
@@ -103,8 +104,11 @@ struct AresChannel::Socket {
 };
 
 struct AresChannel::Query {
+  std::weak_ptr<AresChannel> channel;
+  HostName name;
   Family family;
   Callback callback;
+  bool repeated = false;
 };
 
 AresChannel::AresChannel(Executor executor) : executor_(executor), timer_(executor) {}
@@ -149,17 +153,41 @@ Result<std::shared_ptr<AresChannel>> AresChannel::make(Executor executor, const 
 }
 
 void AresChannel::query(const HostName& name, Family family, Callback callback) {
-  auto query = std::make_unique<Query>(Query{family, std::move(callback)});
-  int type = family == Family::v4 ? ns_t_a : ns_t_aaaa;
-  ares_query(channel_, name.text().c_str(), ns_c_in, type, &AresChannel::on_answer,
-             query.release());  // comes back, once, in on_answer
+  send(std::make_unique<Query>(Query{weak_from_this(), name, family, std::move(callback)}));
+}
+
+void AresChannel::send(std::unique_ptr<Query> query) {
+  int type = query->family == Family::v4 ? ns_t_a : ns_t_aaaa;
+  Query* borrowed = query.release();  // comes back, once, in on_answer; perhaps before this returns
+  std::string name = borrowed->name.text();
+  ares_query(channel_, name.c_str(), ns_c_in, type, &AresChannel::on_answer, borrowed);
   arm_timer();
 }
 
 void AresChannel::on_answer(void* query, int status, int /*timeouts*/, unsigned char* message,
                             int size) {
   std::unique_ptr<Query> owned(static_cast<Query*>(query));
+  std::shared_ptr<AresChannel> self = owned->channel.lock();
+  if (self && status == ARES_EFORMERR && !owned->repeated) {
+    // c-ares repeats only the first query that a server without EDNS rejects, then does without
+    // EDNS; what was under way at that moment is repeated here.
+    owned->repeated = true;
+    return self->send(std::move(owned));
+  }
+  if (self && status == ARES_ECONNREFUSED) self->give_up_soon();
   owned->callback(judge(owned->family, status, message, size));
+}
+
+// The kernel reports a closed port to one query only; for the others it would be a timeout.
+void AresChannel::give_up_soon() {
+  if (giving_up_) return;
+  giving_up_ = true;
+  net::post(executor_, [weak = weak_from_this()] {
+    std::shared_ptr<AresChannel> self = weak.lock();
+    if (!self) return;
+    self->giving_up_ = false;
+    ares_cancel(self->channel_);
+  });
 }
 
 void AresChannel::on_socket(void* self, int fd, int readable, int writable) {

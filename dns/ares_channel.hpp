@@ -57,6 +57,8 @@ class AresChannel : public std::enable_shared_from_this<AresChannel> {
   explicit AresChannel(Executor executor);
   static void on_socket(void* self, int fd, int readable, int writable);
   static void on_answer(void* query, int status, int timeouts, unsigned char* message, int size);
+  void send(std::unique_ptr<Query> query);
+  void give_up_soon();
   void watch(int fd, bool readable, bool writable);
   void wait_readable(const std::shared_ptr<Socket>& socket);
   void wait_writable(const std::shared_ptr<Socket>& socket);
@@ -66,6 +68,7 @@ class AresChannel : public std::enable_shared_from_this<AresChannel> {
   Executor executor_;
   SteadyTimer timer_;
   bool timer_armed_ = false;
+  bool giving_up_ = false;
   std::unordered_map<int, std::shared_ptr<Socket>> sockets_;  // c-ares owns the descriptors
   ares_channeldata* channel_ = nullptr;
 };
