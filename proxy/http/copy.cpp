@@ -89,6 +89,7 @@ Awaitable<Result<void>> BodyPump::receive_short_body() {
 // close ends.
 Awaitable<Result<std::span<char>>> BodyPump::next_piece() {
   if (!route_.buffer.empty()) co_return route_.buffer.unread_writable();
+  if (stopped_) co_return fail(stopped());
   std::span<char> room = scratch_.payload();
   scratch_begin_ = room.data();
   if (in_.kind == Framing::Kind::length)
@@ -122,6 +123,7 @@ Result<std::span<char>> BodyPump::decode(std::span<char> received) {
   } else {
     done_ = received.empty();
   }
+  progress_.taken_bytes += piece.used;
   progress_.content_bytes += piece.content;
   progress_.body_read = done_;
   if (is_in_scratch(received)) {
@@ -154,6 +156,11 @@ Result<void> BodyPump::stage(std::string_view content) {
   auto changed = filter_->feed(content, filtered_);
   if (changed && done_) changed = filter_->finish(filtered_);
   if (!changed) return changed;
+  made_bytes_ += filtered_.size();
+  const bool has_length = out_.kind == Framing::Kind::length;
+  if (has_length && (made_bytes_ > out_.length || (done_ && made_bytes_ < out_.length)))
+    return fail(ErrorCode::internal,
+                "a filter changed the length of a body that may not change it");
   stage_framed(filtered_, done_);
   return {};
 }
@@ -190,15 +197,22 @@ std::string_view BodyPump::frame_in_place(std::span<char> content) {
 
 Awaitable<Result<void>> BodyPump::send(std::string_view bytes) {
   if (bytes.empty()) co_return Result<void>{};
+  if (stopped_) co_return fail(stopped());
   route_.to.expires_after(route_.idle);
   route_.from.expires_after(route_.idle * 2);
+  progress_.write_begun = true;
   auto sent = co_await route_.to.write_all(bytes);
   if (!sent) {
+    progress_.write_failed = true;
     sent.error().side = other(route_.from_side);
     co_return sent;
   }
   progress_.written_bytes += bytes.size();
   co_return sent;
+}
+
+Error BodyPump::stopped() const {
+  return Error{Side::self, ErrorCode::closed, "the body is no longer wanted", {}};
 }
 
 Error BodyPump::broken(std::string_view what) const {

@@ -15,7 +15,10 @@ namespace nono::http {
 struct CopyProgress {
   std::uint64_t content_bytes = 0;  // of content, as read
   std::uint64_t written_bytes = 0;  // to the other stream, head and framing included
-  bool body_read = false;           // the whole body has been taken from its sender
+  std::uint64_t taken_bytes = 0;    // used up of what the sender sent, framing included
+  bool write_begun = false;         // something may have reached the other stream
+  bool write_failed = false;
+  bool body_read = false;  // the whole body has been taken from its sender
 };
 
 // What a copy runs on. The references outlive it.
@@ -36,6 +39,8 @@ class BodyPump {
   BodyPump(const CopyRoute& route, Framing in, Framing out, BodyFilter* filter, std::string head,
            CopyProgress& progress);
   Awaitable<Result<void>> run(HoldHead hold);
+  // No further read or write begins; run() then fails. What is pending is the caller's to cancel.
+  void stop() { stopped_ = true; }
 
  private:
   Awaitable<Result<void>> receive_short_body();
@@ -46,6 +51,7 @@ class BodyPump {
   Awaitable<Result<void>> send(std::string_view bytes);
   void stage_framed(std::string_view content, bool last);
   std::string_view frame_in_place(std::span<char> content);
+  Error stopped() const;
   Error broken(std::string_view what) const;
   bool is_in_scratch(std::span<char> piece) const { return piece.data() == scratch_begin_; }
 
@@ -55,11 +61,13 @@ class BodyPump {
   CopyProgress& progress_;
   std::string staged_;  // goes out next: a head, or what the filter made
   std::string filtered_;
-  std::uint64_t remaining_;  // of a body with a length
+  std::uint64_t made_bytes_ = 0;  // by the filter
+  std::uint64_t remaining_;       // of a body with a length
   ChunkDecoder decoder_;
   Scratch scratch_;
   const char* scratch_begin_ = nullptr;
   bool done_;
+  bool stopped_ = false;
 };
 
 }  // namespace nono::http

@@ -22,7 +22,8 @@ class ExchangeHooks {
   // returned is applied to the body, which then goes out chunked (HTTP/1.1) or until close.
   virtual Result<std::unique_ptr<BodyFilter>> on_response(ResponseHead& response) = 0;
   // A filter for the request's body, or nullptr. It may hold bytes back and fail, but must not
-  // change the length: framing stays as it is. Owned by the hooks.
+  // change the length: framing stays as it is. Owned by the hooks, asked for once per call of
+  // exchange().
   virtual BodyFilter* request_filter() { return nullptr; }
 };
 
@@ -31,11 +32,10 @@ struct ExchangeResult {
   bool client_reusable = false;    // the client's connection may carry another request
   bool upstream_reusable = false;  // the upstream's too
   bool upgraded = false;           // 101: both streams now carry another protocol (WebSocket)
-  bool response_started =
-      false;  // bytes of the response went to the client: no refusal can be sent any more
-  // The upstream closed before any byte of a response, and no byte of the request's body was used
-  // up: what a kept connection does that has gone stale. The same call may be made again with a
-  // fresh upstream.
+  bool response_started = false;   // the client may have part of a response: too late for a refusal
+  // The upstream closed before any byte of a response, and nothing of the request's body was used
+  // up: what a kept connection does that has gone stale. An idempotent request may be sent again,
+  // by the same call with a fresh upstream.
   bool upstream_was_stale = false;
   std::uint64_t bytes_to_upstream = 0, bytes_to_client = 0;
 };
@@ -45,7 +45,9 @@ struct ExchangeResult {
 // 1xx, brings back the final response. Request and response bodies move at the same time: an
 // upstream that answers early is relayed at once. `Expect: 100-continue` is passed on and its 100
 // relayed. A response that cannot be framed is bad_response and nothing of it reaches the client.
-// On error the streams are not reusable; `result` tells whether the response had started.
+// What either stream has sent too much stays in its buffer. Must not be cancelled from outside:
+// close the streams instead. On error the streams are not reusable; `result` tells whether the
+// response had started.
 Awaitable<Result<void>> exchange(ByteStream& client, InputBuffer& client_in,
                                  const RequestHead& request, std::string_view upgrade,
                                  ByteStream& upstream, InputBuffer& upstream_in,

@@ -139,6 +139,11 @@ ConnectionOption usual_option(const Head& head) {
   return head.http_1_0 ? ConnectionOption::keep_alive : ConnectionOption::none;
 }
 
+template <class Head>
+Version version_of(const Head& head) {
+  return head.http_1_0 ? Version::http_1_0 : Version::http_1_1;
+}
+
 constexpr std::size_t framing_bytes_max = 128;  // what append_rest adds besides the fields
 
 }  // namespace
@@ -150,22 +155,22 @@ void remove_hop_by_hop(Fields& fields) {
   });
 }
 
-void append_head(std::string& out, const RequestHead& head, ConnectionOption option,
-                 std::string_view upgrade) {
+void append_head(std::string& out, const RequestHead& head, Version version,
+                 ConnectionOption option, std::string_view upgrade) {
   out.reserve(out.size() + head.method.size() + head.target.size() + size_of(head.fields) +
               upgrade.size() + framing_bytes_max);
   out += head.method;
   out += ' ';
   append_text(out, head.target);
-  out += head.http_1_0 ? " HTTP/1.0\r\n" : " HTTP/1.1\r\n";
+  out += version == Version::http_1_0 ? " HTTP/1.0\r\n" : " HTTP/1.1\r\n";
   append_rest(out, head.fields, head.framing, option, upgrade);
 }
 
-void append_head(std::string& out, const ResponseHead& head, ConnectionOption option,
-                 std::string_view upgrade) {
+void append_head(std::string& out, const ResponseHead& head, Version version,
+                 ConnectionOption option, std::string_view upgrade) {
   out.reserve(out.size() + head.reason.size() + size_of(head.fields) + upgrade.size() +
               framing_bytes_max);
-  out += head.http_1_0 ? "HTTP/1.0 " : "HTTP/1.1 ";
+  out += version == Version::http_1_0 ? "HTTP/1.0 " : "HTTP/1.1 ";
   append_number(out, static_cast<std::uint64_t>(head.status), 10);
   out += ' ';
   append_text(out, head.reason);
@@ -180,13 +185,13 @@ void append_chunk_size(std::string& out, std::size_t size) {
 
 std::string serialize(const RequestHead& head) {
   std::string out;
-  append_head(out, head, usual_option(head));
+  append_head(out, head, version_of(head), usual_option(head));
   return out;
 }
 
 std::string serialize(const ResponseHead& head) {
   std::string out;
-  append_head(out, head, usual_option(head));
+  append_head(out, head, version_of(head), usual_option(head));
   return out;
 }
 
