@@ -17,10 +17,11 @@ struct ChildEnvironment {
 };
 
 // Filters `parent` (NAME=VALUE): variables that make other programs load code, that look secret,
-// that name a proxy, an agent or a bus, or whose value holds one of `secret_values` do not pass.
-// Then, each over the one before: environment.set_vars, `additions`. A phantom variable of an
-// enabled credential passes only from `additions`. Precedence of the rest: never pass > deny_env >
-// pass_env > allow_env.
+// that name a proxy, an agent, a bus or a display, and those whose value holds a URL's password or
+// one of `secret_values` do not pass. Then, each over the one before: environment.set_vars,
+// `additions`. A phantom or base-URL variable of an enabled credential passes only from
+// `additions`. --allow-env NAME lifts all of this but proxies, phantoms, deny_vars and
+// secret_values; NAME in allow_vars (not a pattern) lifts "looks secret" alone.
 ChildEnvironment build_environment(const std::vector<std::string>& parent,
                                    const SessionConfig& config,
                                    const std::map<std::string, std::string>& additions,
@@ -29,7 +30,8 @@ ChildEnvironment build_environment(const std::vector<std::string>& parent,
 // True where a variable of this name is withheld unless it is asked for by name.
 bool looks_secret(std::string_view name);
 
-// True where a variable of this name is never passed on: it would make a program load foreign code.
+// True where a variable of this name makes programs load code from elsewhere (LD_PRELOAD,
+// PYTHONPATH).
 bool is_dangerous_variable(std::string_view name);
 
 }  // namespace nono

@@ -1,0 +1,166 @@
+#include "config/expand.hpp"
+
+#include <dirent.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <climits>
+#include <cstdlib>
+#include <memory>
+
+namespace nono {
+namespace {
+
+bool name_start(char c) {
+  return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
+}
+bool name_char(char c) {
+  return name_start(c) || (c >= '0' && c <= '9');
+}
+
+// Where an XDG directory is when its variable is not set (basedir specification).
+std::string_view xdg_default(std::string_view name) {
+  if (name == "XDG_CONFIG_HOME") return "/.config";
+  if (name == "XDG_DATA_HOME") return "/.local/share";
+  if (name == "XDG_STATE_HOME") return "/.local/state";
+  if (name == "XDG_CACHE_HOME") return "/.cache";
+  return "";
+}
+
+Result<std::string> variable(const std::string& name, const UserContext& user) {
+  if (name == "HOME") return user.home;
+  if (name == "WORKDIR") return user.cwd;
+  if (name == "UID") return std::to_string(user.uid);
+  if (name == "NONO_CONFIG") return user.config_dir;
+  std::optional<std::string> value = user.env ? user.env(name) : std::nullopt;
+  bool set = value && !value->empty();
+  bool directory = !xdg_default(name).empty() || name == "XDG_RUNTIME_DIR" || name == "TMPDIR";
+  if (set && directory && !value->starts_with('/')) {
+    return fail(ErrorCode::bad_input, fmt::format("{} is not an absolute path: {}", name, *value));
+  }
+  if (set) return *value;
+  if (name == "TMPDIR") return "/tmp";
+  if (std::string_view inside = xdg_default(name); !inside.empty()) {
+    return user.home + std::string(inside);
+  }
+  return fail(ErrorCode::bad_input, fmt::format("${} is not set", name));
+}
+
+}  // namespace
+
+Result<std::string> expand_variables(std::string_view text, const UserContext& user) {
+  if (text.starts_with('@')) {
+    return fail(ErrorCode::bad_input,
+                fmt::format("{} is not supported yet; write the paths", text));
+  }
+  std::string out;
+  std::size_t i = 0;
+  if (text == "~" || text.starts_with("~/")) {
+    out = user.home;
+    i = 1;
+  }
+  while (i < text.size()) {
+    bool braced = text.substr(i).starts_with("${");
+    std::size_t from = i + (braced ? 2 : 1);
+    if (text[i] != '$' || from >= text.size() || !name_start(text[from])) {
+      out += text[i++];
+      continue;
+    }
+    std::size_t to = from;
+    while (to < text.size() && name_char(text[to])) ++to;
+    if (braced && (to >= text.size() || text[to] != '}')) {
+      return fail(ErrorCode::bad_input, fmt::format("{}: '${{' without '}}'", text));
+    }
+    Result<std::string> value = variable(std::string(text.substr(from, to - from)), user);
+    if (!value) return value;
+    out += *value;
+    i = to + (braced ? 1 : 0);
+  }
+  return out;
+}
+
+std::string normal_path(std::string_view path, std::string_view base) {
+  std::string all = path.starts_with('/') ? std::string(path) : fmt::format("{}/{}", base, path);
+  std::vector<std::string_view> segments;
+  std::string_view rest = all;
+  while (!rest.empty()) {
+    std::size_t slash = std::min(rest.find('/'), rest.size());
+    std::string_view segment = rest.substr(0, slash);
+    rest.remove_prefix(std::min(slash + 1, rest.size()));
+    if (segment.empty() || segment == ".") continue;
+    if (segment != "..") {
+      segments.push_back(segment);
+    } else if (!segments.empty()) {
+      segments.pop_back();
+    }
+  }
+  std::string out;
+  for (std::string_view segment : segments) out.append("/").append(segment);
+  return out.empty() ? "/" : out;
+}
+
+Result<std::string> expand_path(std::string_view text, const UserContext& user) {
+  if (text.empty()) return fail(ErrorCode::bad_input, "an empty path");
+  if (text.find('\0') != std::string_view::npos)
+    return fail(ErrorCode::bad_input, "a path with a NUL");
+  Result<std::string> expanded = expand_variables(text, user);
+  if (!expanded) return expanded;
+  // `..` after a symbolic link means the link's target's parent: only the kernel can tell, so what
+  // exists is left to canonical_path, and only the rest is made normal by text.
+  if (!expanded->starts_with('/')) *expanded = user.cwd + "/" + *expanded;
+  return canonical_path(*expanded);
+}
+
+std::string canonical_path(const std::string& path) {
+  // Longest existing front first; the rest stays as text.
+  std::string front = path;
+  std::string rest;
+  for (;;) {
+    std::unique_ptr<char, decltype(&std::free)> real(::realpath(front.c_str(), nullptr),
+                                                     &std::free);
+    if (real) return normal_path(std::string(real.get()) + rest, "/");
+    std::size_t slash = front.find_last_not_of('/');
+    if (slash == std::string::npos) return normal_path(path, "/");
+    front.resize(slash + 1);
+    slash = front.rfind('/');
+    if (slash == std::string::npos) return normal_path(path, "/");
+    rest = front.substr(slash) + rest;
+    front.resize(slash == 0 ? 1 : slash);
+    if (front == "/") return normal_path(rest, "/");
+  }
+}
+
+bool lies_in(std::string_view path, std::string_view tree) {
+  if (tree == "/") return path.starts_with('/');
+  return path.starts_with(tree) && (path.size() == tree.size() || path[tree.size()] == '/');
+}
+
+std::string parent_path(std::string_view path) {
+  std::size_t slash = path.rfind('/');
+  if (slash == std::string_view::npos || slash == 0) return "/";
+  return std::string(path.substr(0, slash));
+}
+
+std::string_view last_segment(std::string_view path) {
+  return path.substr(path.rfind('/') + 1);  // npos + 1 is 0
+}
+
+std::vector<std::string> expand_ending(const std::string& pattern) {
+  if (!pattern.ends_with('*')) return {pattern};
+  std::string directory = parent_path(pattern);
+  std::string start(last_segment(pattern));
+  start.pop_back();
+  std::vector<std::string> found;
+  std::unique_ptr<DIR, int (*)(DIR*)> entries(::opendir(directory.c_str()), &::closedir);
+  while (entries) {
+    const dirent* entry = ::readdir(entries.get());  // NOLINT(concurrency-mt-unsafe): own stream
+    if (entry == nullptr) break;
+    std::string_view name = entry->d_name;
+    if (name == "." || name == ".." || !name.starts_with(start)) continue;
+    found.push_back(normal_path(name, directory));
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+}  // namespace nono

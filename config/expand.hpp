@@ -1,0 +1,41 @@
+#pragma once
+// Paths as users write them: variables, `~`, relative ones, and their canonical form.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/base/error.hpp"
+#include "config/profile.hpp"
+
+namespace nono {
+
+// Replaces `~`, $HOME, $WORKDIR, $TMPDIR, $UID, $XDG_*, $NONO_CONFIG and any other $NAME or ${NAME}
+// of the environment. Errors (bad_input): a variable that is not set, an XDG value that is
+// relative, a
+// `@token`.
+Result<std::string> expand_variables(std::string_view text, const UserContext& user);
+
+// expand_variables, then absolute (from user.cwd), without ".", ".." or doubled slashes.
+Result<std::string> expand_path(std::string_view text, const UserContext& user);
+
+// The path with symbolic links followed as far as it exists; what does not exist is appended as it
+// is.
+std::string canonical_path(const std::string& path);
+
+// Absolute and without ".", ".." and doubled slashes, by text alone.
+std::string normal_path(std::string_view path, std::string_view base);
+
+// True where `path` is `tree` or lies below it. Both absolute and normal.
+bool lies_in(std::string_view path, std::string_view tree);
+
+// The directory part ("/" for "/x") and the last segment.
+std::string parent_path(std::string_view path);
+std::string_view last_segment(std::string_view path);
+
+// Existing entries of a directory whose names begin as `pattern`'s last segment does, up to its
+// final
+// `*`; without one, the path itself. Sorted.
+std::vector<std::string> expand_ending(const std::string& pattern);
+
+}  // namespace nono

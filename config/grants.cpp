@@ -1,0 +1,360 @@
+#include "config/grants.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "config/command.hpp"
+#include "config/expand.hpp"
+#include "config/groups.hpp"
+#include "config/suggest.hpp"
+
+namespace nono {
+namespace {
+
+bool writes(Access access) {
+  return access == Access::write || access == Access::read_write;
+}
+bool reads(Access access) {
+  return access == Access::read || access == Access::read_write;
+}
+
+Access both(Access a, Access b) {
+  bool r = reads(a) || reads(b);
+  bool w = writes(a) || writes(b);
+  return r && w ? Access::read_write : w ? Access::write : Access::read;
+}
+
+bool exists(const std::string& path) {
+  struct stat info {};
+  return ::stat(path.c_str(), &info) == 0;
+}
+
+class Files {
+ public:
+  Files(const Settings& settings, const UserContext& user, const ResolveOptions& options,
+        SessionConfig& session)
+      : settings_(settings), user_(user), options_(options), session_(session) {}
+
+  Result<void> resolve() {
+    deny_groups();
+    deny_rules();
+    grant_groups();
+    for (const PathRule& rule : settings_.paths) grant_rule(rule);
+    if (options_.allow_cwd) grant_cwd();
+    check_bypasses();
+    check_user_grants();
+    check_own_state();
+    if (options_.command != nullptr) grant_command(*options_.command);
+    check_system_grants();
+    policy_files();
+    if (problems_.empty()) return {};
+    return fail(ErrorCode::bad_input, fmt::format("{}", fmt::join(problems_, "\n")), fix_);
+  }
+
+ private:
+  void problem(std::string text, std::string_view fix = {}) {
+    problems_.push_back(std::move(text));
+    if (fix_.empty()) fix_ = fix;
+  }
+
+  static std::string named(const Origin& origin, std::string_view path) {
+    return origin.text.empty() ? std::string(path) : fmt::format("{}: {}", origin.text, path);
+  }
+
+  // --- what is denied ---
+
+  void deny_groups() {
+    for (const PathGroup& group : path_groups()) {
+      for (const std::string& path : group.denies) {
+        Result<std::string> expanded = expand_path(path, user_);
+        if (expanded) session_.denies.push_back({*expanded, group.required, group.name});
+      }
+    }
+  }
+
+  void deny_rules() {
+    for (const PathRule& rule : settings_.deny_paths) {
+      Result<std::string> path = expand_path(rule.path, user_);
+      if (!path) {
+        // Unlike a grant, a deny that cannot be read must not be dropped.
+        problem(named(rule.origin, path.error().what));
+        continue;
+      }
+      bool known = std::any_of(session_.denies.begin(), session_.denies.end(),
+                               [&](const DenyPath& deny) { return deny.path == *path; });
+      if (!known) session_.denies.push_back({*path, false, rule.origin.text});
+    }
+  }
+
+  // --- what is granted ---
+
+  void add(PathGrant grant) {
+    for (PathGrant& known : session_.grants) {
+      if (known.path != grant.path || known.file != grant.file) continue;
+      if (known.access == grant.access && known.system == grant.system) return;
+      if (known.system == grant.system) {
+        known.access = both(known.access, grant.access);
+        return;
+      }
+    }
+    session_.grants.push_back(std::move(grant));
+  }
+
+  void grant_group(const PathGroup& group) {
+    for (const GroupPath& entry : group.grants) {
+      Result<std::string> expanded = expand_variables(entry.path, user_);
+      if (!expanded || !expanded->starts_with('/')) continue;
+      for (const std::string& path : expand_ending(*expanded)) {
+        std::string real = canonical_path(path);
+        struct stat info {};
+        if (::stat(real.c_str(), &info) != 0) continue;
+        add({real, entry.access, !S_ISDIR(info.st_mode), true, group.name});
+      }
+    }
+  }
+
+  void grant_groups() {
+    std::vector<std::string> names = settings_.include_groups;
+    for (const PathGroup& group : path_groups()) {
+      if (group.always) names.push_back(group.name);
+    }
+    const std::vector<std::string>& out = settings_.exclude_groups;
+    for (const std::string& name : out) {
+      const PathGroup* group = path_group(name);
+      if (group != nullptr && group->required) problem("cannot exclude the required group " + name);
+    }
+    for (const std::string& name : names) {
+      if (std::find(out.begin(), out.end(), name) != out.end()) continue;
+      const PathGroup* group = path_group(name);
+      if (group != nullptr) {
+        grant_group(*group);
+      } else if (meaningless_group(name).empty()) {
+        problem(
+            fmt::format("unknown policy group {}{}", name, suggestion(name, path_group_names())));
+      }
+    }
+  }
+
+  // Groups name what may be missing; a path that one of them names is not worth a warning.
+  bool is_system_path(const std::string& path) const {
+    const PathGroup* group = path_group("system_read_linux_core");
+    return std::any_of(group->grants.begin(), group->grants.end(),
+                       [&](const GroupPath& entry) { return entry.path == path; });
+  }
+
+  void grant_rule(const PathRule& rule) {
+    Result<std::string> path = expand_path(rule.path, user_);
+    if (!path) {
+      session_.warnings.push_back(named(rule.origin, path.error().what) + "; skipped");
+      return;
+    }
+    struct stat info {};
+    if (::stat(path->c_str(), &info) != 0) {
+      missing(rule, *path, errno);
+      return;
+    }
+    bool directory = S_ISDIR(info.st_mode);
+    if (directory == rule.file) {
+      problem(named(rule.origin, rule.path) + (directory ? " is a directory" : " is a file"),
+              directory
+                  ? "grant a directory with --allow, --read or --write (filesystem.allow, ...)"
+                  : "grant a file with --allow-file, --read-file or --write-file "
+                    "(filesystem.allow_file, ...)");
+      return;
+    }
+    check_access(rule, *path, directory);
+    add({*path, rule.access, rule.file, false, rule.origin.text});
+  }
+
+  void missing(const PathRule& rule, const std::string& path, int why) {
+    if (why != ENOENT && why != ENOTDIR) {
+      problem(fmt::format("{}: {}", named(rule.origin, rule.path), std::strerror(why)));  // NOLINT
+    } else if (rule.path.find('*') != std::string::npos) {
+      problem(named(rule.origin, rule.path) + ": patterns in paths are not supported yet",
+              "grant the directory that holds the files");
+    } else if (!is_system_path(path)) {
+      session_.warnings.push_back(named(rule.origin, rule.path) + " does not exist; skipped");
+    }
+  }
+
+  void check_access(const PathRule& rule, const std::string& path, bool directory) {
+    int mode = directory ? X_OK : 0;
+    if (reads(rule.access)) mode |= R_OK;
+    if (::faccessat(AT_FDCWD, path.c_str(), mode, AT_EACCESS) != 0) {
+      problem(fmt::format("{} cannot be read by this user: {}", named(rule.origin, rule.path),
+                          std::strerror(errno)),  // NOLINT(concurrency-mt-unsafe): one thread
+              "a grant cannot give more than the user's own rights");
+    } else if (writes(rule.access) && ::faccessat(AT_FDCWD, path.c_str(), W_OK, AT_EACCESS) != 0) {
+      session_.warnings.push_back(named(rule.origin, rule.path) + " is not writable for this user");
+    }
+  }
+
+  void grant_cwd() {
+    PathRule rule;
+    rule.path = user_.cwd;
+    rule.access = session_.workdir_access;
+    rule.origin.text = "--allow-cwd";
+    grant_rule(rule);
+  }
+
+  // --- grants against denies ---
+
+  std::string canonical_bypass(const std::string& text) const {
+    Result<std::string> path = expand_path(text, user_);
+    return path ? *path : text;
+  }
+
+  void check_bypasses() {
+    for (const std::string& text : settings_.bypass_protection) {
+      std::string path = canonical_bypass(text);
+      bypasses_.push_back(path);
+      bool matched =
+          std::any_of(session_.grants.begin(), session_.grants.end(), [&](const PathGrant& grant) {
+            return !grant.system && (lies_in(path, grant.path) || lies_in(grant.path, path));
+          });
+      if (!matched) {
+        problem(fmt::format("bypass_protection '{}' has no matching grant", text),
+                "grant the path as well, or remove the bypass");
+      }
+    }
+  }
+
+  bool bypassed(const std::string& path) const {
+    return std::any_of(bypasses_.begin(), bypasses_.end(),
+                       [&](const std::string& bypass) { return lies_in(path, bypass); });
+  }
+
+  // A deny inside a grant is lifted by a bypass of the deny; a grant inside a deny by one of the
+  // grant.
+  void check_user_grants() {
+    for (const PathGrant& grant : session_.grants) {
+      if (grant.system) continue;
+      std::vector<DenyPath> held;
+      for (const DenyPath& deny : session_.denies) {
+        bool inside = lies_in(grant.path, deny.path) && !bypassed(grant.path);
+        bool holds = !grant.file && lies_in(deny.path, grant.path) && !bypassed(deny.path);
+        if (inside || holds) held.push_back(deny);
+      }
+      if (!held.empty()) refuse(grant, held);
+    }
+    std::erase_if(session_.denies, [&](const DenyPath& deny) {
+      return bypassed(deny.path) && std::any_of(session_.grants.begin(), session_.grants.end(),
+                                                [&](const PathGrant& grant) {
+                                                  return !grant.system &&
+                                                         lies_in(deny.path, grant.path);
+                                                });
+    });
+  }
+
+  void refuse(const PathGrant& grant, const std::vector<DenyPath>& held) {
+    const DenyPath& deny = held.front();
+    std::string more = held.size() > 1 ? fmt::format(" and {} more", held.size() - 1) : "";
+    std::string_view relation = grant.path == deny.path          ? "is"
+                                : lies_in(grant.path, deny.path) ? "lies in"
+                                                                 : "holds";
+    std::string_view kind = deny.required ? "the protected" : "the denied";
+    problem(fmt::format("{} would grant {}, which {} {} {} ({}){}", grant.origin, grant.path,
+                        relation, kind, deny.path, deny.origin, more),
+            grant.origin == "--allow-cwd"
+                ? "start nono in a directory that holds no such path, such as a project's own"
+                : "grant a narrower path, or name it in filesystem.bypass_protection "
+                  "(--bypass-protection PATH)");
+  }
+
+  // nono's own settings and logs: a command that could write there could change the next run.
+  void check_own_state() {
+    for (const std::string& own : {user_.config_dir, user_.state_dir}) {
+      if (own.empty()) continue;
+      std::string path = canonical_path(own);
+      for (const PathGrant& grant : session_.grants) {
+        bool overlaps = lies_in(path, grant.path) || lies_in(grant.path, path);
+        if (!overlaps || !writes(grant.access)) continue;
+        if (already_refused(grant)) continue;
+        problem(fmt::format("{} would grant writing {}, which overlaps nono's own {}", grant.origin,
+                            grant.path, path),
+                "grant a directory beside it");
+      }
+    }
+  }
+
+  bool already_refused(const PathGrant& grant) const {
+    std::string start = grant.origin + " would grant " + grant.path + ",";
+    return std::any_of(problems_.begin(), problems_.end(),
+                       [&](const std::string& text) { return text.starts_with(start); });
+  }
+
+  // Built-in groups hold nothing protected, unless the home directory itself lies in a system path.
+  // They only read, so what does not exist cannot be read.
+  void check_system_grants() {
+    for (const PathGrant& grant : session_.grants) {
+      if (!grant.system || grant.file) continue;
+      for (const DenyPath& deny : session_.denies) {
+        bool holds = lies_in(deny.path, grant.path);
+        if (!holds || (!writes(grant.access) && !exists(deny.path))) continue;
+        problem(fmt::format("{} grants {}, which holds {} {} ({})", grant.origin, grant.path,
+                            deny.required ? "the protected" : "the denied", deny.path, deny.origin),
+                "move it elsewhere, or exclude the group (groups.exclude)");
+        break;
+      }
+    }
+  }
+
+  // --- the command itself ---
+
+  bool under_writable_grant(const std::string& path) const {
+    return std::any_of(session_.grants.begin(), session_.grants.end(), [&](const PathGrant& grant) {
+      return !grant.system && writes(grant.access) && lies_in(path, grant.path);
+    });
+  }
+
+  bool holds_or_is_denied(const std::string& path) const {
+    return std::any_of(session_.denies.begin(), session_.denies.end(), [&](const DenyPath& deny) {
+      return lies_in(path, deny.path) || lies_in(deny.path, path);
+    });
+  }
+
+  void grant_command(const ResolvedCommand& command) {
+    for (PathGrant& grant : runtime_grants(command, user_)) {
+      // What the child of an earlier run could have put there decides nothing.
+      bool tree = !grant.file;
+      if (tree && (under_writable_grant(grant.path) || holds_or_is_denied(grant.path))) continue;
+      if (!tree && holds_or_is_denied(grant.path)) continue;
+      if (tree) {
+        std::string name = grant.origin;
+        if (name.starts_with("runtime ")) name.erase(0, 8);
+        session_.runtimes.push_back(fmt::format("{} ({})", name, grant.path));
+      }
+      add(std::move(grant));
+    }
+  }
+
+  void policy_files() {
+    for (const std::string& file : settings_.policy_files) {
+      if (under_writable_grant(file)) session_.policy_files.push_back(file);
+    }
+  }
+
+  const Settings& settings_;
+  const UserContext& user_;
+  const ResolveOptions& options_;
+  SessionConfig& session_;
+  std::vector<std::string> bypasses_;
+  std::vector<std::string> problems_;
+  std::string fix_;
+};
+
+}  // namespace
+
+Result<void> resolve_files(const Settings& settings, const UserContext& user,
+                           const ResolveOptions& options, SessionConfig& session) {
+  return Files(settings, user, options, session).resolve();
+}
+
+}  // namespace nono

@@ -1,0 +1,96 @@
+#include <algorithm>
+#include <utility>
+
+#include "config/resolve.hpp"
+
+namespace nono {
+namespace {
+
+// Appends what is not there yet. `same` says what counts as the same entry.
+template <class T, class Same>
+void append(std::vector<T>& base, std::vector<T> over, Same same) {
+  for (T& value : over) {
+    bool known = std::any_of(base.begin(), base.end(), [&](const T& b) { return same(b, value); });
+    if (!known) base.push_back(std::move(value));
+  }
+}
+
+template <class T>
+void append(std::vector<T>& base, std::vector<T> over) {
+  append(base, std::move(over), [](const T& a, const T& b) { return a == b; });
+}
+
+template <class T>
+void replace(std::optional<T>& base, std::optional<T>& over) {
+  if (over) base = std::move(over);
+}
+
+bool same_path(const PathRule& a, const PathRule& b) {
+  return a.path == b.path && a.access == b.access && a.file == b.file;
+}
+
+// A rule with endpoints is never dropped for one without, nor the other way round.
+bool same_host(const HostRule& a, const HostRule& b) {
+  return a.text == b.text && a.endpoints.empty() && b.endpoints.empty();
+}
+
+void merge_network(Settings& base, Settings& over) {
+  if (over.block_network && !base.block_network) base.block_origin = over.block_origin;
+  // A flag that blocks is stronger than a profile that does.
+  if (over.block_network && over.block_origin.text.empty()) base.block_origin = {};
+  base.block_network = base.block_network || over.block_network;
+  if (over.network_profile) base.network_profile_origin = over.network_profile_origin;
+  replace(base.network_profile, over.network_profile);
+  append(base.allow_hosts, std::move(over.allow_hosts), same_host);
+  append(base.deny_hosts, std::move(over.deny_hosts), same_host);
+  append(base.allow_private, std::move(over.allow_private));
+  append(base.dns_servers, std::move(over.dns_servers));
+  append(base.upstream_ca_files, std::move(over.upstream_ca_files));
+  replace(base.upstream_proxy, over.upstream_proxy);
+  replace(base.proxy_port, over.proxy_port);
+  append(base.allow_endpoints, std::move(over.allow_endpoints));
+}
+
+void merge_credentials(Settings& base, Settings& over) {
+  if (over.clear_credentials) base.credentials.clear();
+  base.clear_credentials = base.clear_credentials || over.clear_credentials;
+  for (CredentialChoice& choice : over.credentials) {
+    auto known = std::find_if(base.credentials.begin(), base.credentials.end(),
+                              [&](const CredentialChoice& c) { return c.name == choice.name; });
+    if (known == base.credentials.end()) {
+      base.credentials.push_back(std::move(choice));
+    } else if (choice.source) {
+      *known = std::move(choice);
+    }
+  }
+  for (auto& [name, route] : over.custom_credentials) {
+    base.custom_credentials.insert_or_assign(name, std::move(route));
+  }
+}
+
+}  // namespace
+
+void merge(Settings& base, Settings over) {
+  if (!over.name.empty()) base.name = std::move(over.name);
+  if (over.workdir_access && *over.workdir_access != Access::none) {
+    base.workdir_access = over.workdir_access;
+  }
+  append(base.include_groups, std::move(over.include_groups));
+  append(base.exclude_groups, std::move(over.exclude_groups));
+  append(base.paths, std::move(over.paths), same_path);
+  append(base.deny_paths, std::move(over.deny_paths), same_path);
+  append(base.bypass_protection, std::move(over.bypass_protection));
+  merge_network(base, over);
+  merge_credentials(base, over);
+  if (over.allow_env) {
+    if (!base.allow_env) base.allow_env.emplace();
+    append(*base.allow_env, std::move(*over.allow_env));
+  }
+  append(base.pass_env, std::move(over.pass_env));
+  append(base.deny_env, std::move(over.deny_env));
+  for (auto& [name, value] : over.set_env) base.set_env.insert_or_assign(name, std::move(value));
+  append(base.policy_files, std::move(over.policy_files));
+  append(base.notes, std::move(over.notes));
+}
+
+}  // namespace nono

@@ -1,0 +1,31 @@
+#pragma once
+// Readers of the network and credential keys that profiles and nono.yaml share. Internal to
+// config/.
+
+#include <string_view>
+#include <vector>
+
+#include "config/document.hpp"
+
+namespace nono::document {
+
+// A list whose items are a rule, or `{domain, endpoints: [{method, path}]}`.
+void read_host_rules(Problems& problems, const YAML::Node& node, std::string_view key,
+                     std::vector<HostRule>& out);
+// A list of `{method, path}`.
+std::vector<EndpointRule> read_endpoints(Problems& problems, const YAML::Node& node,
+                                         std::string_view key);
+// A list of names, or of `{name, source}`.
+void read_credentials(Problems& problems, const YAML::Node& node, std::string_view key,
+                      Settings& out);
+// A map from a name to a definition; custom_credential.cpp has its keys.
+void read_custom_credentials(Problems& problems, const YAML::Node& node, std::string_view key,
+                             Settings& out);
+void read_network_profile(Problems& problems, const YAML::Node& node, std::string_view key,
+                          Settings& out);
+void read_private_ranges(Problems& problems, const YAML::Node& node, std::string_view key,
+                         Settings& out);
+void read_dns_servers(Problems& problems, const YAML::Node& node, std::string_view key,
+                      Settings& out);
+
+}  // namespace nono::document
