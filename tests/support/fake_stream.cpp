@@ -92,7 +92,7 @@ Awaitable<Result<std::size_t>> FakeStream::read_some(std::span<char> buffer) {
     if (failed_) co_return fail(failure_, "scripted failure");
     if (ended_) co_return std::size_t{0};
     reading_ = true;
-    auto [code] = co_await changed_.async_wait(as_result);
+    co_await changed_.async_wait(as_result);
     reading_ = false;
     auto state = co_await net::this_coro::cancellation_state;
     if (state.cancelled() != net::cancellation_type::none)
@@ -105,7 +105,7 @@ Awaitable<Result<void>> FakeStream::write_all(std::span<const char> data) {
   if (fails_now()) co_return fail(ErrorCode::io, "scripted failure");
   while (writes_blocked_ && !closed_) {
     writing_ = true;
-    auto [code] = co_await changed_.async_wait(as_result);
+    co_await changed_.async_wait(as_result);
     writing_ = false;
     auto state = co_await net::this_coro::cancellation_state;
     if (state.cancelled() != net::cancellation_type::none)
