@@ -53,11 +53,11 @@ TEST_CASE("every decision is an audit line with its reason") {
                        "http://example.com/hello?q=1", "http://evil.example/"}));
   const nlohmann::json yes = decision_for(*stage, "example.com");
   REQUIRE(yes.is_object());
-  CHECK(yes["decision"] == "allowed");
+  CHECK(yes["decision"] == "allow");
   CHECK(yes["port"] == 80);
   const nlohmann::json no = decision_for(*stage, "evil.example");
   REQUIRE(no.is_object());
-  CHECK(no["decision"] != "allowed");
+  CHECK(no["decision"] == "refuse");
   CHECK(no.value("reason", "") != "");
   // A path is recorded without its query.
   CHECK_THAT(stage->audit_text(), !Contains("q=1"));
