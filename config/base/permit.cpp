@@ -1,5 +1,7 @@
 #include "config/base/permit.hpp"
 
+#include <algorithm>
+
 namespace nono {
 
 std::string_view to_string(Reason reason) {
@@ -44,6 +46,13 @@ std::string_view to_string(Reason reason) {
       return "malformed";
   }
   return "no_rule";
+}
+
+const AddressPolicy::Denied* AddressPolicy::denies(const IpAddress& address, Port port) const {
+  const auto found = std::find_if(denied.begin(), denied.end(), [&](const Denied& rule) {
+    return (!rule.port || *rule.port == port) && rule.range.contains(address);
+  });
+  return found == denied.end() ? nullptr : &*found;
 }
 
 }  // namespace nono

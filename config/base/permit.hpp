@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -55,6 +56,17 @@ enum class Handling : std::uint8_t {
 // Which of a name's addresses may be dialled. Immutable, shared by all permits of one engine.
 struct AddressPolicy {
   std::vector<Cidr> allow_private;  // ranges of private, loopback, ULA, CGNAT, ... that are allowed
+
+  // A deny rule that names addresses. It holds for what a name resolves to as well, and before
+  // everything that allows.
+  struct Denied {
+    Cidr range;
+    std::optional<Port> port;  // none: every port
+    std::string rule;          // as the user wrote it
+  };
+  std::vector<Denied> denied = {};
+  // The rule that denies this address on this port, or null.
+  const Denied* denies(const IpAddress& address, Port port) const;
 };
 
 // No: with the reason, a sentence, and the flag or step that would change it.

@@ -19,8 +19,9 @@ struct RequestTarget {
 // Decides hosts by hash lookup: the cost does not grow with the number of rules.
 class Engine {
  public:
-  // Compiles and checks every rule; all that is wrong with them is in one Error (code bad_input), one
-  // line each. Enabling a credential route allows its upstream. Public-suffix wildcards are refused.
+  // Compiles and checks every rule; all that is wrong with them is in one Error (code bad_input),
+  // one line each. Enabling a credential route allows its upstream. Public-suffix wildcards are
+  // refused.
   static Result<std::shared_ptr<const Engine>> make(const NetworkRules& rules,
                                                     const std::vector<CredentialRoute>& routes);
   ~Engine();
@@ -35,7 +36,8 @@ class Engine {
 
   // May this request be made on a permitted target? Always allowed where the host has no endpoint
   // rules. On success `path` is the normalised origin-form (RFC 3986 6.2.2: percent-decoded once
-  // where unreserved, dot segments resolved) that must be forwarded; what is matched is what is sent.
+  // where unreserved, dot segments resolved) that must be forwarded; what is matched is what is
+  // sent.
   struct RequestDecision {
     bool allowed = false;
     Because because;
