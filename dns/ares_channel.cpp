@@ -84,6 +84,9 @@ Outcome judge(Family family, int status, const unsigned char* message, int size)
       return Outcome{Verdict::no_address, {}, {}, {}};
     case ARES_ETIMEOUT:
       return Outcome{Verdict::timed_out, {}, {}, "no answer"};
+    case ARES_ECONNREFUSED:
+    case ARES_ECANCELLED:  // by give_up_soon
+      return Outcome{Verdict::failed, {}, {}, "cannot be reached"};
     default:
       return Outcome{Verdict::failed, {}, {}, ares_strerror(status)};
   }
@@ -269,16 +272,18 @@ void AresChannel::arm_timer() {
   });
 }
 
-Result<std::vector<HostPort>> system_servers() {
+Result<std::vector<HostPort>> system_servers(std::string resolv_conf) {
   if (int status = start_library(); status != ARES_SUCCESS) return ares_error(status, "c-ares");
+  std::string what = "reading " + resolv_conf;
+  ares_options options{};
+  options.resolvconf_path = resolv_conf.data();
   ares_channeldata* channel = nullptr;
-  if (int status = ares_init(&channel); status != ARES_SUCCESS) {
-    return ares_error(status, "reading the system's DNS settings");
-  }
+  int status = ares_init_options(&channel, &options, ARES_OPT_RESOLVCONF);
+  if (status != ARES_SUCCESS) return ares_error(status, what);
   ares_addr_port_node* first = nullptr;
-  int status = ares_get_servers_ports(channel, &first);
+  status = ares_get_servers_ports(channel, &first);
   ares_destroy(channel);
-  if (status != ARES_SUCCESS) return ares_error(status, "reading the system's DNS settings");
+  if (status != ARES_SUCCESS) return ares_error(status, what);
   std::vector<HostPort> servers;
   for (const ares_addr_port_node* node = first; node != nullptr; node = node->next) {
     IpAddress address = node->family == AF_INET ? IpAddress::v4(bytes_of<4>(&node->addr.addr4))

@@ -73,7 +73,7 @@ class AresChannel : public std::enable_shared_from_this<AresChannel> {
   ares_channeldata* channel_ = nullptr;
 };
 
-// The servers in the system's resolv.conf (resolv.conf(5)); 127.0.0.1 where it names none.
-Result<std::vector<HostPort>> system_servers();
+// The servers that a resolv.conf(5) names; 127.0.0.1 where it names none or is not there.
+Result<std::vector<HostPort>> system_servers(std::string resolv_conf);
 
 }  // namespace nono::dns

@@ -1,10 +1,9 @@
 #include "dns/ares_resolver.hpp"
 
-#include <sys/stat.h>
-
 #include <fmt/format.h>
-#include <map>
+#include <array>
 #include <optional>
+#include <unordered_map>
 
 #include "dns/cache.hpp"
 #include "dns/filter.hpp"
@@ -15,9 +14,6 @@ namespace nono::dns {
 namespace {
 
 using TimePoint = std::chrono::steady_clock::time_point;
-
-constexpr const char* resolv_conf = "/etc/resolv.conf";
-constexpr std::chrono::seconds resolv_conf_interval{5};
 
 // localhost and every name under it (RFC 6761 6.3).
 bool is_localhost(std::string_view name) {
@@ -62,7 +58,7 @@ class Core : public std::enable_shared_from_this<Core> {
   }
 
   // The lookup of `name` in flight, begun now if there is none.
-  Result<std::shared_ptr<Lookup>> lookup(const HostName& name, TimePoint now) {
+  Result<std::shared_ptr<Lookup>> lookup(const HostName& name) {
     auto running = lookups_.find(name);
     if (running != lookups_.end()) return running->second;
     if (lookups_.size() >= options_.lookups_max) {
@@ -70,7 +66,7 @@ class Core : public std::enable_shared_from_this<Core> {
                   fmt::format("{} names are being looked up already", options_.lookups_max),
                   "try again");
     }
-    Result<std::shared_ptr<Servers>> servers = current_servers(now);
+    Result<std::shared_ptr<Servers>> servers = current_servers();
     if (!servers) return tl::unexpected<Error>(servers.error());
     auto begun = std::make_shared<Lookup>(executor_, name, *servers);
     lookups_.emplace(name, begun);
@@ -91,24 +87,18 @@ class Core : public std::enable_shared_from_this<Core> {
   }
 
   // Made at the first lookup. The system's own servers change when a machine changes networks, so
-  // resolv.conf is looked at again now and then; lookups in flight stay with the servers they have.
-  Result<std::shared_ptr<Servers>> current_servers(TimePoint now) {
-    bool from_system = options_.servers.empty();
-    if (servers_ && (!from_system || now - read_at_ < resolv_conf_interval)) return servers_;
-    read_at_ = now;
+  // resolv.conf is watched; lookups in flight stay with the servers they have.
+  Result<std::shared_ptr<Servers>> current_servers() {
     std::vector<HostPort> addresses = options_.servers;
-    if (from_system) {
-      struct ::stat seen {};
-      ::stat(resolv_conf, &seen);  // missing: all zero, as c-ares has a default
-      if (servers_ && seen.st_ino == seen_.st_ino && seen.st_size == seen_.st_size &&
-          seen.st_mtim.tv_sec == seen_.st_mtim.tv_sec &&
-          seen.st_mtim.tv_nsec == seen_.st_mtim.tv_nsec) {
-        return servers_;
-      }
-      Result<std::vector<HostPort>> listed = system_servers();
+    if (addresses.empty()) {
+      FileVersion version = FileVersion::of(options_.resolv_conf);
+      if (servers_ && version == servers_version_) return servers_;
+      Result<std::vector<HostPort>> listed = system_servers(options_.resolv_conf);
       if (!listed) return tl::unexpected<Error>(listed.error());
-      seen_ = seen;
       addresses = std::move(*listed);
+      servers_version_ = version;
+    } else if (servers_) {
+      return servers_;
     }
     servers_ = std::make_shared<Servers>(executor_, std::move(addresses), options_.query_timeout,
                                          options_.tries);
@@ -120,8 +110,7 @@ class Core : public std::enable_shared_from_this<Core> {
   HostsFile hosts_;
   Cache cache_;
   std::shared_ptr<Servers> servers_;
-  TimePoint read_at_{};
-  struct ::stat seen_ {};
+  FileVersion servers_version_;
   std::unordered_map<HostName, std::shared_ptr<Lookup>> lookups_;  // in flight
 };
 
@@ -140,7 +129,7 @@ class AresResolver final : public Resolver {
     TimePoint now = std::chrono::steady_clock::now();
     std::optional<Lookup::Answer> answer = core_->known(host.name(), now);
     if (!answer) {
-      Result<std::shared_ptr<Lookup>> lookup = core_->lookup(host.name(), now);
+      Result<std::shared_ptr<Lookup>> lookup = core_->lookup(host.name());
       if (!lookup) co_return tl::unexpected<Error>(lookup.error());
       answer = co_await Lookup::wait(std::move(*lookup), deadline);
     }

@@ -14,8 +14,10 @@
 namespace nono::dns {
 
 struct ResolverOptions {
-  std::vector<HostPort> servers;  // asked in this order; empty: those of the system's resolv.conf
-  std::string hosts_file = "/etc/hosts";          // empty: none
+  std::vector<HostPort> servers;  // asked in this order; empty: those of resolv_conf
+  std::string resolv_conf =
+      "/etc/resolv.conf";                 // only its servers count; read again when it changes
+  std::string hosts_file = "/etc/hosts";  // empty: none
   std::chrono::milliseconds query_timeout{2000};  // for one query to one server
   unsigned tries = 2;                             // rounds through all servers
   std::size_t cache_entries_max = 10'000;

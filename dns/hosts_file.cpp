@@ -1,6 +1,7 @@
 #include "dns/hosts_file.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 
@@ -49,12 +50,20 @@ std::string read_all(int fd) {
   return text;
 }
 
-bool same_version(const struct ::stat& a, const struct ::stat& b) {
-  return a.st_ino == b.st_ino && a.st_dev == b.st_dev && a.st_size == b.st_size &&
-         a.st_mtim.tv_sec == b.st_mtim.tv_sec && a.st_mtim.tv_nsec == b.st_mtim.tv_nsec;
-}
-
 }  // namespace
+
+FileVersion FileVersion::of(const std::string& path) {
+  struct ::stat status {};
+  if (::stat(path.c_str(), &status) != 0) return {};
+  FileVersion version;
+  version.device = status.st_dev;
+  version.inode = status.st_ino;
+  version.size = static_cast<std::uint64_t>(status.st_size);
+  version.seconds = status.st_mtim.tv_sec;
+  version.nanoseconds = status.st_mtim.tv_nsec;
+  version.regular = S_ISREG(status.st_mode);
+  return version;
+}
 
 HostsTable parse_hosts(std::string_view text) {
   HostsTable table;
@@ -78,16 +87,13 @@ const std::vector<IpAddress>* HostsFile::find(const HostName& name, TimePoint no
 }
 
 void HostsFile::refresh() {
-  struct ::stat now {};
-  if (::stat(path_.c_str(), &now) != 0 || !S_ISREG(now.st_mode)) {
-    table_.clear();
-    seen_ = {};
-    return;
-  }
-  if (same_version(now, seen_)) return;
-  UniqueFd file(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  table_ = file ? parse_hosts(read_all(file.get())) : HostsTable{};
+  FileVersion now = FileVersion::of(path_);
+  if (now == seen_) return;
   seen_ = now;
+  table_.clear();
+  if (!now.regular) return;
+  UniqueFd file(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (file) table_ = parse_hosts(read_all(file.get()));
 }
 
 }  // namespace nono::dns

@@ -1,9 +1,8 @@
 #pragma once
 // The hosts file (hosts(5)): names that the administrator of this machine has given addresses.
 
-#include <sys/stat.h>
-
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -12,6 +11,16 @@
 #include "config/base/host.hpp"
 
 namespace nono::dns {
+
+// Tells one content of a file from the next: which file it is, its size and time. Missing: all
+// zero.
+struct FileVersion {
+  std::uint64_t device = 0, inode = 0, size = 0;
+  std::int64_t seconds = 0, nanoseconds = 0;
+  bool regular = false;
+  static FileVersion of(const std::string& path);
+  friend bool operator==(const FileVersion&, const FileVersion&) = default;
+};
 
 using HostsTable = std::unordered_map<std::string, std::vector<IpAddress>>;
 
@@ -35,7 +44,7 @@ class HostsFile {
   std::string path_;
   HostsTable table_;
   TimePoint checked_{};
-  struct ::stat seen_ {};  // all zero: no file
+  FileVersion seen_;
   bool ever_checked_ = false;
 };
 
