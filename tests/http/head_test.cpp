@@ -438,7 +438,7 @@ TEST_CASE("no value, wherever it came from, can add a line to a head") {
   RequestHead head;
   head.method = "GET";
   head.target = "/";
-  head.fields.add("Authorization", std::string("Bearer k\r\nX-Evil: 1\n\0", 22));
+  head.fields.add("Authorization", std::string("Bearer k\r\nX-Evil: 1\n\0", 21));
   CHECK(serialize(head) == "GET / HTTP/1.1\r\nAuthorization: Bearer k  X-Evil: 1  \r\n\r\n");
   ResponseHead answer;
   answer.status = 403;

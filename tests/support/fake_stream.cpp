@@ -44,6 +44,12 @@ void FakeStream::let_write() {
   wake();
 }
 
+std::string FakeStream::unread() const {
+  std::string bytes;
+  for (const std::string& piece : pieces_) bytes += piece;
+  return bytes;
+}
+
 void FakeStream::expire() {
   expired_ = closed_ = true;
   wake();

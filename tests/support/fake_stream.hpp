@@ -46,6 +46,7 @@ class FakeStream final : public ByteStream {
   bool closed() const { return closed_; }
   bool send_ended() const { return send_ended_; }
   bool all_read() const { return pieces_.empty(); }
+  std::string unread() const;  // what the peer has sent and nobody read
   bool reading() const { return reading_; }
   // The last deadline set; negative while there is none.
   std::chrono::milliseconds deadline() const { return deadline_; }
