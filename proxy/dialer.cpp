@@ -2,11 +2,11 @@
 
 #include <sys/socket.h>
 
-#include <boost/asio/any_completion_handler.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <cerrno>
 #include <deque>
+
+#include "proxy/net/one_shot.hpp"
 
 namespace nono {
 
@@ -32,7 +32,7 @@ class Race {
     limit_.expires_after(time_max);
   }
 
-  void start(net::any_completion_handler<void()> done) {
+  void start(OneShot done) {
     done_ = std::move(done);
     ++pending_;
     limit_.async_wait([this](const ErrorCodeSys& code) {
@@ -105,8 +105,7 @@ class Race {
 
   void finish_one() {
     if (--pending_ > 0) return;
-    auto done = std::move(done_);
-    net::post(executor_, std::move(done));
+    done_.complete(executor_);
   }
 
   Executor executor_;
@@ -119,7 +118,7 @@ class Race {
   Attempt* winner_ = nullptr;
   bool timed_out_ = false;
   std::string last_error_ = "no address to connect to";
-  net::any_completion_handler<void()> done_;
+  OneShot done_;
 };
 
 Error connect_error(const Permit& permit, std::string_view what) {
@@ -177,7 +176,7 @@ Awaitable<Result<Dialled>> dial(const Permit& permit, const dns::VettedAddresses
     co_return dialled;
   }
   Race race(executor, addresses, port, time_max);
-  auto start = [&race](auto handler) { race.start(std::move(handler)); };
+  auto start = [&race](auto handler) { race.start(OneShot(std::move(handler))); };
   co_await net::async_initiate<const net::deferred_t, void()>(start, net::deferred);
   if (!race.won() && race.timed_out()) {
     const std::string what = "connecting to " + permit.target().to_string() + " took too long";

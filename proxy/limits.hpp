@@ -8,7 +8,8 @@
 namespace nono {
 
 struct Limits {
-  // Heads: what real clients send fits in 64 KiB many times over; a longer one is an attack or a bug.
+  // Heads: what real clients send fits in 64 KiB many times over; a longer one is an attack or a
+  // bug.
   std::size_t head_bytes_max = 64 * 1024;
   std::size_t request_line_bytes_max = 8 * 1024;  // RFC 9112 3 asks for at least 8000
   std::size_t fields_max = 100;
@@ -17,17 +18,17 @@ struct Limits {
   std::size_t connections_max = 4096;
 
   // Time, per phase: a client or upstream that stalls is let go.
-  std::chrono::milliseconds head_time_max{10'000};      // a whole request head, slow clients included
-  std::chrono::milliseconds keep_alive_time_max{60'000};// between two requests of one connection
+  std::chrono::milliseconds head_time_max{10'000};  // a whole request head, slow clients included
+  std::chrono::milliseconds keep_alive_time_max{60'000};  // between two requests of one connection
   std::chrono::milliseconds resolve_time_max{10'000};
-  std::chrono::milliseconds connect_time_max{10'000};   // all addresses together
+  std::chrono::milliseconds connect_time_max{10'000};  // all addresses together
   std::chrono::milliseconds tls_time_max{10'000};
   std::chrono::milliseconds first_byte_time_max{300'000};  // language models think long
-  std::chrono::milliseconds peek_time_max{10'000};      // a tunnel's ClientHello
-  std::chrono::milliseconds idle_time_max{600'000};     // a tunnel or body in which nothing moves
-  std::chrono::milliseconds drain_time_max{2'000};      // reading a peer's rest away on close
+  std::chrono::milliseconds peek_time_max{10'000};         // a tunnel's ClientHello
+  std::chrono::milliseconds idle_time_max{600'000};  // a tunnel or body in which nothing moves
+  std::chrono::milliseconds drain_time_max{2'000};   // reading a peer's rest away on close
   std::size_t drain_bytes_max = 256 * 1024;
-  std::size_t peek_bytes_max = 16 * 1024;               // a ClientHello with many key shares is 2 KiB
+  std::size_t peek_bytes_max = 16 * 1024;  // a ClientHello with many key shares is 2 KiB
 };
 
 }  // namespace nono

@@ -113,6 +113,12 @@ std::string upgrade_of(const http::RequestHead& head) {
   return *upgrade;
 }
 
+// RFC 9110 9.2.2: may be sent again when the connection broke without an answer.
+bool idempotent(std::string_view method) {
+  return method == "GET" || method == "HEAD" || method == "OPTIONS" || method == "PUT" ||
+         method == "DELETE" || method == "TRACE";
+}
+
 http::ExchangeTimes times_of(const Limits& limits) {
   return http::ExchangeTimes{limits.first_byte_time_max, limits.idle_time_max};
 }
@@ -244,9 +250,7 @@ Awaitable<Next> serve_request(RequestContext& context, PermittedRequest& request
     if (!exchanged) {
       upstream.reset();
       const Error& error = exchanged.error();
-      const bool stale = !fresh && !result.response_started && error.code == ErrorCode::closed &&
-                         error.side == Side::upstream &&
-                         head.framing.kind == http::Framing::Kind::none;
+      const bool stale = !fresh && result.upstream_was_stale && idempotent(head.method);
       if (stale) {
         fresh = true;
         continue;
@@ -267,7 +271,11 @@ Awaitable<Next> serve_request(RequestContext& context, PermittedRequest& request
       co_await relay_upgraded(context, trail);
       co_return Next::close;
     }
-    if (!result.upstream_reusable) upstream.reset();
+    if (result.upstream_reusable) {
+      upstream.stream->never_expires();
+    } else {
+      upstream.reset();
+    }
     co_return result.client_reusable ? Next::keep : Next::close;
   }
 }

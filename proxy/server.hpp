@@ -1,5 +1,6 @@
 #pragma once
-// The proxy as a whole: listeners, policy, resolver, credentials and audit, put together from values.
+// The proxy as a whole: listeners, policy, resolver, credentials and audit, put together from
+// values.
 
 #include <chrono>
 #include <functional>
@@ -20,9 +21,9 @@ namespace nono {
 struct LoadedCredential {
   CredentialRoute route;
   std::optional<Secret> secret;
-  std::string source;                  // where it was found, for the banner: "env://OPENAI_API_KEY"
-  std::string missing;                 // where secret is empty: what to do about it
-  std::string phantom;                 // what the client holds instead
+  std::string source;   // where it was found, for the banner: "env://OPENAI_API_KEY"
+  std::string missing;  // where secret is empty: what to do about it
+  std::string phantom;  // what the client holds instead
 };
 
 // 256 random bits as hex behind a recognisable infix: "<prefix>nono_<64 hex>".
@@ -36,23 +37,25 @@ class CertificateAuthority;
 }
 
 struct ListenerSetup {
-  UniqueFd socket;                     // listening
-  bool trusted = false;                // this listener is the session's identity: no token needed
+  UniqueFd socket;       // listening
+  bool trusted = false;  // this listener is the session's identity: no token needed
 };
 
 struct ServerOptions {
   SessionConfig session;
   std::vector<LoadedCredential> credentials;
   Secret token;
-  std::shared_ptr<intercept::CertificateAuthority> ca;  // null: a host that needs interception is refused
+  std::shared_ptr<intercept::CertificateAuthority>
+      ca;  // null: a host that needs interception is refused
   std::vector<ListenerSetup> listeners;
   unsigned threads = 1;
   Limits limits;
-  bool no_auth = false;                // loopback only: every request is taken as the session's
-  std::string audit_log;               // path; empty: none
-  bool audit_required = false;         // refuse what cannot be recorded
-  std::function<void(const audit::Record&)> on_record;  // called on the audit thread for each record
-  std::string server_name = "nono";    // in Proxy-Status
+  bool no_auth = false;         // loopback only: every request is taken as the session's
+  std::string audit_log;        // path; empty: none
+  bool audit_required = false;  // refuse what cannot be recorded
+  std::function<void(const audit::Record&)>
+      on_record;                     // called on the audit thread for each record
+  std::string server_name = "nono";  // in Proxy-Status
 };
 
 // Made, run and destroyed on one thread. `run()` blocks until stop() or, with external work posted,
@@ -66,9 +69,11 @@ class Server {
   // Starts `threads` - 1 further threads and serves on the calling one until stop(). Returns after
   // every session ended and the audit log is on disk.
   virtual void run() = 0;
-  // Calls `handler` on the serving thread when `fd` becomes readable; the fd stays the caller's.
+  // Calls `handler` on the serving thread whenever `fd` is readable, until stop(); the fd stays the
+  // caller's.
   virtual void on_readable(int fd, std::function<void()> handler) = 0;
-  // Stops accepting, lets sessions finish for up to `grace`, then closes them; run() returns. Any thread.
+  // Stops accepting, lets sessions finish for up to `grace`, then closes them; run() returns. Any
+  // thread.
   virtual void stop(std::chrono::milliseconds grace) = 0;
   // Refusals so far, one per host and reason, in the order first seen: for the footer after a run.
   virtual std::vector<audit::Record> refusals() const = 0;

@@ -37,9 +37,13 @@ void Trail::refuse(const Problem& problem) {
   record_.detail = problem.detail;
   const bool after_allow = decided_;
   decided_ = true;
-  if (after_allow) return;  // the end record tells
   record_.allowed = false;
   record_.because = Because{problem.reason, problem.rule};
+  if (after_allow) {
+    // The name was allowed, its addresses are not: a refusal all the same, told by the end record.
+    if (problem.reason == Reason::private_address) gateway_.refusals.add(record_);
+    return;
+  }
   if (record_.host.empty()) {
     record_.host = problem.host;
     record_.port = problem.port;

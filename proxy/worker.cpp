@@ -69,7 +69,9 @@ Worker::Worker(Gateway& gateway)
       deadlines_(context_.get_executor()),
       grace_timer_(context_.get_executor()) {}
 
-Worker::~Worker() { destroying_ = true; }
+Worker::~Worker() {
+  destroying_ = true;
+}
 
 Result<void> Worker::prepare() {
   dns::ResolverOptions options;
@@ -95,13 +97,19 @@ void Worker::listen(UniqueFd socket, bool trusted) {
 
 void Worker::on_readable(int fd, std::function<void()> handler) {
   UniqueFd own(::dup(fd));
-  auto watch = std::make_unique<StreamDescriptor>(executor(), own.release());
-  StreamDescriptor& descriptor = *watch;
-  watched_.push_back(std::move(watch));
-  descriptor.async_wait(StreamDescriptor::wait_read,
-                        [handler = std::move(handler)](const ErrorCodeSys& code) {
-                          if (!code) handler();
-                        });
+  watched_.push_back(std::make_unique<StreamDescriptor>(executor(), own.release()));
+  await_readable(*watched_.back(), std::move(handler));
+}
+
+// Waits again after each call, until the worker stops.
+void Worker::await_readable(StreamDescriptor& descriptor, std::function<void()> handler) {
+  descriptor.async_wait(
+      StreamDescriptor::wait_read,
+      [this, &descriptor, handler = std::move(handler)](const ErrorCodeSys& code) {
+        if (code || stopping_) return;
+        handler();
+        await_readable(descriptor, handler);
+      });
 }
 
 void Worker::run() {

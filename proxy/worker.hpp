@@ -44,6 +44,7 @@ class Worker {
 
  private:
   struct Listener;
+  void await_readable(StreamDescriptor& descriptor, std::function<void()> handler);
   Awaitable<void> accept_loop(Listener& listener);
   bool admit(TcpSocket& socket);
   void spawn(TcpSocket socket, bool trusted);

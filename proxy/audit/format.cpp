@@ -96,6 +96,8 @@ std::string format_open(const Record& record, std::uint64_t sequence) {
     add_text(out, "reason", to_string(record.because.reason));
     add_text(out, "rule", record.because.rule);
   }
+  // An end that we brought about ourselves says why.
+  if (record.kind == Kind::end && !record.allowed) add_text(out, "reason", to_string(record.because.reason));
   add_text(out, "host", record.host);
   if (record.port != 0) add_number(out, "port", record.port);
   add_text(out, "method", record.method);

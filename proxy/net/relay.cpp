@@ -3,11 +3,11 @@
 #include <sys/socket.h>
 
 #include <array>
-#include <boost/asio/any_completion_handler.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
-#include <boost/asio/post.hpp>
 #include <cerrno>
 #include <string>
+
+#include "proxy/net/one_shot.hpp"
 
 namespace nono {
 
@@ -31,7 +31,7 @@ class Relay final : private Expiring {
  public:
   Relay(TcpStream& client, TcpStream& upstream, std::chrono::milliseconds idle)
       : client_(client), upstream_(upstream), idle_(idle) {}
-  void start(std::string_view early, net::any_completion_handler<void()> done) {
+  void start(std::string_view early, OneShot done) {
     done_ = std::move(done);
     client_.never_expires();
     upstream_.never_expires();
@@ -161,8 +161,7 @@ class Relay final : private Expiring {
     if (++finished_ < 2) return;
     client_.close();
     upstream_.close();
-    auto done = std::move(done_);
-    net::post(client_.socket().get_executor(), std::move(done));
+    done_.complete(client_.socket().get_executor());
   }
 
   TcpStream& client_;
@@ -170,7 +169,7 @@ class Relay final : private Expiring {
   const std::chrono::milliseconds idle_;
   Direction up_{client_, upstream_, 0, {}, 0, {}};
   Direction down_{upstream_, client_, 0, {}, 0, {}};
-  net::any_completion_handler<void()> done_;
+  OneShot done_;
   int finished_ = 0;
   bool broken_ = false;
 };
@@ -206,7 +205,7 @@ Awaitable<Result<std::uint64_t>> pump(ByteStream& from, ByteStream& to, ByteStre
 Awaitable<RelayResult> relay(TcpStream& client, TcpStream& upstream, std::string_view early,
                              std::chrono::milliseconds idle) {
   Relay tunnel(client, upstream, idle);
-  auto start = [&tunnel, early](auto handler) { tunnel.start(early, std::move(handler)); };
+  auto start = [&tunnel, early](auto handler) { tunnel.start(early, OneShot(std::move(handler))); };
   co_await net::async_initiate<const net::deferred_t, void()>(start, net::deferred);
   co_return tunnel.result();
 }

@@ -1,0 +1,140 @@
+#include "proxy/net/client_hello.hpp"
+
+#include <optional>
+
+namespace nono {
+
+namespace {
+
+constexpr std::uint8_t record_handshake = 22;
+constexpr std::uint8_t handshake_client_hello = 1;
+constexpr std::uint16_t extension_server_name = 0;
+constexpr std::uint16_t extension_encrypted_client_hello = 0xfe0d;
+constexpr std::size_t record_header_bytes = 5;
+constexpr std::size_t record_bytes_max = 16384;  // RFC 8446 5.1
+
+std::uint8_t byte_at(std::string_view bytes, std::size_t at) {
+  return static_cast<std::uint8_t>(bytes[at]);
+}
+
+std::size_t number(std::string_view bytes, std::size_t size) {
+  std::size_t value = 0;
+  for (std::size_t i = 0; i < size; ++i) value = value << 8 | byte_at(bytes, i);
+  return value;
+}
+
+// Takes fields off the front of one message; every taker fails when the bytes run out.
+class Reader {
+ public:
+  explicit Reader(std::string_view bytes) : bytes_(bytes) {}
+  bool empty() const { return bytes_.empty(); }
+  std::optional<std::string_view> take(std::size_t size) {
+    if (bytes_.size() < size) return std::nullopt;
+    const std::string_view out = bytes_.substr(0, size);
+    bytes_.remove_prefix(size);
+    return out;
+  }
+  // A vector with a length prefix of `prefix` bytes.
+  std::optional<std::string_view> take_vector(std::size_t prefix) {
+    const auto length = take(prefix);
+    return length ? take(number(*length, prefix)) : std::nullopt;
+  }
+
+ private:
+  std::string_view bytes_;
+};
+
+enum class Gathered : std::uint8_t { whole, more, not_tls, malformed };
+
+// The handshake message inside the records, without its header.
+Gathered gather(std::string_view bytes, std::string& message) {
+  std::string handshake;
+  while (!bytes.empty()) {
+    if (byte_at(bytes, 0) != record_handshake) {
+      return handshake.empty() ? Gathered::not_tls : Gathered::malformed;
+    }
+    if (bytes.size() >= 2 && byte_at(bytes, 1) != 3) {
+      return handshake.empty() ? Gathered::not_tls : Gathered::malformed;
+    }
+    if (bytes.size() < record_header_bytes) return Gathered::more;
+    const std::size_t size = number(bytes.substr(3), 2);
+    if (size == 0 || size > record_bytes_max) return Gathered::malformed;
+    bytes.remove_prefix(record_header_bytes);
+    handshake += bytes.substr(0, size);
+    if (byte_at(handshake, 0) != handshake_client_hello) return Gathered::malformed;
+    if (handshake.size() >= 4) {
+      const std::size_t length = number(std::string_view(handshake).substr(1), 3);
+      if (handshake.size() >= 4 + length) {
+        message = handshake.substr(4, length);
+        return Gathered::whole;
+      }
+    }
+    if (bytes.size() < size) return Gathered::more;
+    bytes.remove_prefix(size);
+  }
+  return Gathered::more;
+}
+
+bool read_server_name(std::string_view extension, std::string& out) {
+  Reader list_reader(extension);
+  const auto list = list_reader.take_vector(2);
+  if (!list || !list_reader.empty()) return false;
+  Reader names(*list);
+  const auto type = names.take(1);
+  const auto name = names.take_vector(2);
+  // One host_name, and nothing else: RFC 6066 forbids several of a type and defines no other.
+  if (!type || !name || byte_at(*type, 0) != 0 || name->empty() || !names.empty()) return false;
+  out = *name;
+  return true;
+}
+
+bool read_extensions(std::string_view bytes, ClientHello& hello) {
+  Reader reader(bytes);
+  bool named = false;
+  while (!reader.empty()) {
+    const auto type = reader.take(2);
+    const auto body = reader.take_vector(2);
+    if (!type || !body) return false;
+    const std::size_t extension = number(*type, 2);
+    if (extension == extension_server_name) {
+      if (named || !read_server_name(*body, hello.server_name)) return false;
+      named = true;
+    }
+    if (extension == extension_encrypted_client_hello) hello.encrypted_hello = true;
+  }
+  return true;
+}
+
+bool read_hello(std::string_view message, ClientHello& hello) {
+  Reader reader(message);
+  const bool fixed = reader.take(2) && reader.take(32) && reader.take_vector(1) &&
+                     reader.take_vector(2) && reader.take_vector(1);
+  if (!fixed) return false;
+  if (reader.empty()) return true;  // a hello without extensions
+  const auto extensions = reader.take_vector(2);
+  return extensions && reader.empty() && read_extensions(*extensions, hello);
+}
+
+}  // namespace
+
+ClientHello parse_client_hello(std::string_view bytes) {
+  ClientHello hello;
+  std::string message;
+  switch (gather(bytes, message)) {
+    case Gathered::more:
+      return hello;
+    case Gathered::not_tls:
+      hello.state = ClientHello::State::not_tls;
+      return hello;
+    case Gathered::malformed:
+      hello.state = ClientHello::State::malformed;
+      return hello;
+    case Gathered::whole:
+      break;
+  }
+  hello.state =
+      read_hello(message, hello) ? ClientHello::State::complete : ClientHello::State::malformed;
+  return hello;
+}
+
+}  // namespace nono
