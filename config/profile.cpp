@@ -130,6 +130,7 @@ class Loader {
       if (!inherited) return inherited;
       merge(settings, std::move(*inherited));
     }
+    settings.name.clear();  // a base's name is not this one's
     profile.settings.notes = std::move(profile.notes);
     merge(settings, std::move(profile.settings));
     return settings;

@@ -1,0 +1,275 @@
+// Which files a session may touch: grants, denies, and how they meet.
+
+#include <catch2/catch.hpp>
+#include <cstdio>
+
+#include "config/expand.hpp"
+#include "config/resolve.hpp"
+#include "fixture.hpp"
+
+using namespace nono;
+using Catch::Matchers::Contains;
+using test::Home;
+
+namespace {
+
+Settings path(const std::string& text, Access access, bool file, const std::string& flag) {
+  Settings settings;
+  settings.paths.push_back({text, access, file, {flag}});
+  return settings;
+}
+
+const PathGrant* grant_at(const SessionConfig& session, const std::string& text) {
+  for (const PathGrant& grant : session.grants) {
+    if (grant.path == text) return &grant;
+  }
+  return nullptr;
+}
+
+std::string refusal(const Settings& settings, const UserContext& user, bool allow_cwd = false) {
+  ResolveOptions options;
+  options.allow_cwd = allow_cwd;
+  Result<SessionConfig> session = resolve(settings, user, options);
+  REQUIRE_FALSE(session);
+  CHECK(session.error().code == ErrorCode::bad_input);
+  return session.error().what;
+}
+
+SessionConfig accepted(const Settings& settings, const UserContext& user, bool allow_cwd = false) {
+  ResolveOptions options;
+  options.allow_cwd = allow_cwd;
+  Result<SessionConfig> session = resolve(settings, user, options);
+  INFO((session ? "" : session.error().what));
+  REQUIRE(session);
+  return *session;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "without any setting there are system paths to read, devices to write, and nothing of the "
+    "user's") {
+  Home home;
+  SessionConfig session = accepted({}, home.user());
+  REQUIRE(grant_at(session, "/usr/bin") != nullptr);
+  CHECK(grant_at(session, "/usr/bin")->access == Access::read);
+  REQUIRE(grant_at(session, "/dev/null") != nullptr);
+  CHECK(grant_at(session, "/dev/null")->access == Access::read_write);
+  CHECK(grant_at(session, "/dev/null")->file);
+  for (const PathGrant& grant : session.grants) {
+    INFO(grant.path);
+    CHECK(grant.system);
+    CHECK_FALSE(lies_in(home.path("project"), grant.path));
+    CHECK_FALSE(lies_in("/etc/shadow", grant.path));
+    CHECK_FALSE(lies_in("/etc/ssl/private", grant.path));
+    CHECK((grant.access == Access::read || grant.origin == "devices"));
+  }
+}
+
+TEST_CASE("--allow-cwd gives the current directory, as workdir.access says") {
+  Home home;
+  SessionConfig session = accepted({}, home.user(), true);
+  REQUIRE(grant_at(session, home.path("project")) != nullptr);
+  CHECK(grant_at(session, home.path("project"))->access == Access::read_write);
+  CHECK_FALSE(grant_at(session, home.path("project"))->system);
+  Settings read_only;
+  read_only.workdir_access = Access::read;
+  session = accepted(read_only, home.user(), true);
+  CHECK(grant_at(session, home.path("project"))->access == Access::read);
+  session = accepted({}, home.user(), false);
+  CHECK(grant_at(session, home.path("project")) == nullptr);
+}
+
+TEST_CASE("a grant that is, lies in, or holds what is protected is refused, with both named") {
+  Home home;
+  UserContext user = home.user();
+  std::string key = home.file("home/.ssh/id_ed25519");
+  CHECK_THAT(
+      refusal(path("~/.ssh", Access::read, false, "--read"), user),
+      Contains("--read would grant " + home.path("home/.ssh")) && Contains("deny_credentials"));
+  CHECK_THAT(refusal(path(key, Access::read, true, "--read-file"), user),
+             Contains("lies in the protected " + home.path("home/.ssh")));
+  CHECK_THAT(refusal(path("~", Access::read, false, "--read"), user),
+             Contains("holds the protected " + home.path("home/.ssh")) && Contains("more"));
+  CHECK_THAT(refusal(path("/", Access::read, false, "--read"), user),
+             Contains("holds the protected"));
+  user.cwd = user.home;
+  CHECK_THAT(refusal({}, user, true), Contains("--allow-cwd would grant " + user.home));
+}
+
+TEST_CASE("protected paths count whether or not they exist") {
+  Home home;
+  home.directory("home/.config/other");
+  CHECK_THAT(refusal(path("~/.config", Access::read, false, "--read"), home.user()),
+             Contains("holds the protected " + home.path("home/.config/gcloud")));
+}
+
+TEST_CASE("symbolic links do not lead around a deny") {
+  Home home;
+  home.link("project/innocent", home.path("home/.ssh"));
+  CHECK_THAT(refusal(path("innocent", Access::read, false, "--read"), home.user()),
+             Contains(home.path("home/.ssh")));
+  CHECK_THAT(refusal(path("./sub/../innocent/", Access::read, false, "--read"), home.user()),
+             Contains("innocent") || Contains(".ssh"));
+  // A protected name that is itself a link elsewhere protects the place it leads to.
+  home.directory("elsewhere");
+  home.link("home/.aws", home.path("elsewhere"));
+  CHECK_THAT(refusal(path(home.path("elsewhere"), Access::read, false, "--read"), home.user()),
+             Contains("the protected " + home.path("elsewhere")));
+}
+
+TEST_CASE("bypass_protection lifts a deny for the path it names, where a grant matches") {
+  Home home;
+  std::string hosts = home.file("home/.ssh/known_hosts");
+  Settings settings = path(hosts, Access::read, true, "--read-file");
+  settings.bypass_protection = {"~/.ssh/known_hosts"};
+  SessionConfig session = accepted(settings, home.user());
+  CHECK(grant_at(session, hosts) != nullptr);
+  // Everything else in ~/.ssh stays protected.
+  CHECK(std::any_of(session.denies.begin(), session.denies.end(),
+                    [&](const DenyPath& d) { return d.path == home.path("home/.ssh"); }));
+
+  settings.paths[0] = {"~/.ssh", Access::read, false, {"--read"}};
+  CHECK_THAT(refusal(settings, home.user()), Contains("would grant " + home.path("home/.ssh")));
+  settings.bypass_protection = {"~/.ssh"};
+  session = accepted(settings, home.user());
+  CHECK_FALSE(std::any_of(session.denies.begin(), session.denies.end(),
+                          [&](const DenyPath& d) { return d.path == home.path("home/.ssh"); }));
+
+  Settings alone;
+  alone.bypass_protection = {"~/.aws"};
+  CHECK_THAT(refusal(alone, home.user()),
+             Contains("bypass_protection '~/.aws' has no matching grant"));
+}
+
+TEST_CASE("a profile's own deny inside or over a grant is refused, elsewhere it is kept") {
+  Home home;
+  home.directory("project/secret");
+  Settings settings;
+  settings.deny_paths.push_back({"$WORKDIR/secret", Access::none, false, {"p.json:1:1"}});
+  CHECK_THAT(refusal(settings, home.user(), true),
+             Contains("the denied " + home.path("project/secret") + " (p.json:1:1)"));
+  SessionConfig session = accepted(settings, home.user());
+  CHECK(std::any_of(session.denies.begin(), session.denies.end(),
+                    [&](const DenyPath& d) { return d.path == home.path("project/secret"); }));
+  settings.deny_paths[0].path = "$NOT_SET_X/secret";
+  CHECK_THAT(refusal(settings, home.user()), Contains("$NOT_SET_X is not set"));
+}
+
+TEST_CASE("nono's own settings and logs are never writable") {
+  Home home;
+  UserContext user = home.user();
+  user.config_dir = home.directory("config/nono");
+  user.state_dir = home.directory("state/nono");
+  CHECK_THAT(refusal(path(home.path("config"), Access::write, false, "--write"), user),
+             Contains("overlaps nono's own " + home.path("config/nono")));
+  CHECK_THAT(refusal(path(home.path("state/nono"), Access::read_write, false, "--allow"), user),
+             Contains("overlaps nono's own"));
+  accepted(path(home.path("config"), Access::read, false, "--read"), user);
+}
+
+TEST_CASE("missing paths are skipped with a warning, files and directories are not mixed up") {
+  Home home;
+  SessionConfig session = accepted(path("~/nothing", Access::read, false, "--read"), home.user());
+  CHECK(session.warnings == std::vector<std::string>{"--read: ~/nothing does not exist; skipped"});
+  // What the built-in group names need not exist: the guide's own profile is no reason to warn.
+  CHECK(accepted(path("/etc/ssl/cert.pem", Access::read, true, "p.json:7:16"), home.user())
+            .warnings.empty());
+  session = accepted(path("$NOT_SET_X/a", Access::read, false, "--read"), home.user());
+  CHECK_THAT(session.warnings.at(0), Contains("$NOT_SET_X is not set; skipped"));
+
+  home.file("project/f");
+  Result<SessionConfig> wrong =
+      resolve(path("f", Access::read_write, false, "--allow"), home.user(), {});
+  REQUIRE_FALSE(wrong);
+  CHECK_THAT(wrong.error().what, Contains("--allow: f is a file"));
+  CHECK_THAT(wrong.error().fix, Contains("--allow-file"));
+  wrong = resolve(path(".", Access::read_write, true, "--allow-file"), home.user(), {});
+  REQUIRE_FALSE(wrong);
+  CHECK_THAT(wrong.error().what, Contains("is a directory"));
+  CHECK_THAT(refusal(path("~/*.txt", Access::read, false, "--read"), home.user()),
+             Contains("patterns in paths are not supported yet"));
+}
+
+TEST_CASE("a directory that the user cannot read is an error") {
+  Home home;
+  home.directory("locked");
+  ::chmod(home.path("locked").c_str(), 0);
+  if (::faccessat(AT_FDCWD, home.path("locked").c_str(), R_OK, AT_EACCESS) == 0) {
+    std::puts("skipped by name: a directory that this user cannot read");
+    return;
+  }
+  CHECK_THAT(refusal(path(home.path("locked"), Access::read, false, "--read"), home.user()),
+             Contains("cannot be read by this user"));
+}
+
+TEST_CASE("write to /tmp means the host's, and a home below it is protected from that") {
+  Home home;
+  CHECK_THAT(refusal(path("/tmp", Access::write, false, "p.json:8:11"), home.user()),
+             Contains("holds the protected " + home.path("home/.ssh")));
+  UserContext user = home.user();
+  user.home = "/nonexistent";
+  user.config_dir = "/nonexistent/.config/nono";
+  user.state_dir = "/nonexistent/.local/state/nono";
+  SessionConfig session = accepted(path("/tmp", Access::write, false, "p.json:8:11"), user);
+  REQUIRE(grant_at(session, "/tmp") != nullptr);
+  CHECK(grant_at(session, "/tmp")->access == Access::write);
+}
+
+TEST_CASE("optional groups grant what exists of them, read only") {
+  Home home;
+  home.directory("home/.pyenv");
+  Settings settings;
+  settings.include_groups = {"python_runtime"};
+  SessionConfig session = accepted(settings, home.user());
+  REQUIRE(grant_at(session, home.path("home/.pyenv")) != nullptr);
+  CHECK(grant_at(session, home.path("home/.pyenv"))->system);
+  CHECK(grant_at(session, home.path("home/.conda")) == nullptr);
+  settings.exclude_groups = {"python_runtime"};
+  session = accepted(settings, home.user());
+  CHECK(grant_at(session, home.path("home/.pyenv")) == nullptr);
+  settings.include_groups = {"no_such_group"};
+  CHECK_THAT(refusal(settings, home.user()), Contains("unknown policy group no_such_group"));
+}
+
+TEST_CASE("a home inside a system path is not handed out with it") {
+  Home home;
+  UserContext user = home.user();
+  user.home = "/usr/share";
+  // Nothing protected exists there, and the grant only reads: nothing can be lost.
+  accepted({}, user);
+  user.home = home.path("home");
+  home.directory("home/.local/bin");
+  home.link("home/.kube", home.path("home/.local/bin"));
+  CHECK_THAT(refusal({}, user), Contains("user_tools grants " + home.path("home/.local/bin")));
+}
+
+TEST_CASE("a profile under a writable grant is listed as read-only for the child") {
+  Home home;
+  Settings settings;
+  settings.policy_files = {home.file("project/p.json"), home.file("home/q.json")};
+  CHECK(accepted(settings, home.user(), true).policy_files ==
+        std::vector<std::string>{home.path("project/p.json")});
+  CHECK(accepted(settings, home.user(), false).policy_files.empty());
+}
+
+TEST_CASE("variables expand, and .. after a link is what the kernel says") {
+  Home home;
+  home.variables["DATA"] = home.directory("data");
+  home.variables["XDG_CACHE_HOME"] = "relative";
+  UserContext user = home.user();
+  CHECK(*expand_variables("~/a", user) == user.home + "/a");
+  CHECK(*expand_variables("${DATA}/$UID", user) == home.path("data/") + std::to_string(user.uid));
+  CHECK(*expand_variables("$XDG_CONFIG_HOME", user) == user.home + "/.config");
+  CHECK(*expand_variables("a$", user) == "a$");
+  CHECK_FALSE(expand_variables("$XDG_CACHE_HOME/x", user));
+  CHECK_FALSE(expand_variables("@git:config-files", user));
+  CHECK_FALSE(expand_variables("${DATA", user));
+  home.directory("deep/inner");
+  home.link("project/l", home.path("deep/inner"));
+  CHECK(*expand_path("l/../x", user) == home.path("deep/x"));
+  CHECK(normal_path("/a//b/./../c/", "/") == "/a/c");
+  CHECK(normal_path("../../..", "/a") == "/");
+  CHECK(lies_in("/a/b", "/a"));
+  CHECK_FALSE(lies_in("/ab", "/a"));
+}
