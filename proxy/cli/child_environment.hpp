@@ -1,0 +1,37 @@
+#pragma once
+// The variables that lead a program to the proxy: proxy URLs, the CA bundle, phantoms, base URLs.
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/config.hpp"
+
+namespace nono::cli {
+
+// A credential with the stand-in made for this session.
+struct PlannedCredential {
+  CredentialRoute route;
+  std::string phantom;
+};
+
+// How clients reach the proxy.
+struct ProxyAccess {
+  std::string authority;                 // "127.0.0.1:3128"
+  std::string token;                     // empty: none is asked
+  std::optional<std::string> ca_bundle;  // path; absent: nothing is intercepted
+};
+
+// Decided before anything is loaded, so that a sandboxed child's environment is complete when it is
+// forked.
+std::map<std::string, std::string> proxy_variables(
+    const ProxyAccess& access, const std::vector<PlannedCredential>& credentials);
+
+// True where some host of `config` is intercepted: a credential or rules about method and path.
+bool needs_interception(const SessionConfig& config);
+
+// Makes a phantom for each enabled credential.
+std::vector<PlannedCredential> plan_credentials(const SessionConfig& config);
+
+}  // namespace nono::cli

@@ -1,0 +1,181 @@
+// nono run: decide, fork the sandbox, and only then read keys and serve.
+
+#include <poll.h>
+
+#include <cerrno>
+#include <csignal>
+
+#include "proxy/cli/banner.hpp"
+#include "proxy/cli/commands.hpp"
+#include "proxy/cli/console.hpp"
+#include "proxy/cli/credentials.hpp"
+#include "proxy/cli/footer.hpp"
+#include "proxy/cli/process.hpp"
+#include "proxy/cli/run_plan.hpp"
+#include "proxy/cli/signals.hpp"
+#include "proxy/intercept/bundle.hpp"
+#include "proxy/intercept/ca.hpp"
+#include "proxy/server.hpp"
+
+namespace nono::cli {
+
+namespace {
+
+void say_what_holds(const RunOptions& options, const RunPlan& plan,
+                    const std::vector<LoadedCredential>& credentials) {
+  for (const std::string& warning : plan.warnings) warn(options.common, warning);
+  const bool verbose = options.common.verbose > 0;
+  if (options.common.silent || (!verbose && !stderr_is_terminal())) return;
+  const BannerFacts facts{plan.config, credentials, plan.withheld};
+  print_err(verbose ? full_text(facts) : banner_text(facts));
+  if (verbose && !plan.audit_log.empty())
+    print_err("audit log " + printable(plan.audit_log) + "\n");
+}
+
+int dry_run(const RunOptions& options, const RunPlan& plan) {
+  std::vector<LoadedCredential> credentials;
+  for (const PlannedCredential& planned : plan.credentials) {
+    LoadedCredential credential;
+    credential.route = planned.route;
+    credentials.push_back(std::move(credential));
+  }
+  for (const std::string& warning : plan.warnings) warn(options.common, warning);
+  std::string text = full_text(BannerFacts{plan.config, credentials, plan.withheld});
+  for (const LoadedCredential& credential : credentials) {
+    for (const std::string& source : credential.route.sources) {
+      text += "  " + credential.route.name + " is looked for in " + printable(source) + "\n";
+    }
+  }
+  text += "nothing was run; this would be, as " + printable(plan.sandbox.executable) + "\n  $";
+  for (const std::string& word : plan.sandbox.argv) text += " " + printable(word);
+  print_out(text + "\n");
+  return 0;
+}
+
+void forward(const Signals& signals, sandbox::SandboxChannel& channel) {
+  while (const std::optional<ReceivedSignal> signal = signals.next()) {
+    // A terminal's signals reach the command by themselves: it is in our process group.
+    if (signal->from_process) (void)channel.signal(signal->number);
+  }
+}
+
+// How the command ended, as an exit code; says what went wrong where it never began.
+int finish(sandbox::SandboxChannel& channel) {
+  const Result<sandbox::ExitStatus> status = channel.wait();
+  if (!status) return complain(status.error(), exit_no_sandbox);
+  if (!status->problem.empty()) return complain(status->problem, status->code);
+  return status->code;
+}
+
+// No proxy: waits for the command and passes signals on.
+int run_without_proxy(sandbox::SandboxChannel& channel, const Signals& signals) {
+  if (const Result<void> started = channel.go(); !started) {
+    return complain(started.error(), exit_no_sandbox);
+  }
+  pollfd watched[] = {{channel.pidfd(), POLLIN, 0}, {signals.fd(), POLLIN, 0}};
+  while (watched[0].revents == 0) {
+    if (::poll(watched, 2, -1) < 0 && errno != EINTR) break;
+    forward(signals, channel);
+  }
+  return finish(channel);
+}
+
+// The per-run CA, its certificate written into the bundle that the command was given the path of.
+Result<std::shared_ptr<intercept::CertificateAuthority>> make_authority(const RunOptions& options,
+                                                                        const UserContext& user,
+                                                                        const RunPlan& plan) {
+  const unsigned days = options.policy.ca_validity_days.value_or(1);
+  auto authority = intercept::CertificateAuthority::generate(std::chrono::hours(24) * days);
+  if (!authority) return authority;
+  const Result<void> written =
+      intercept::write_bundle(plan.bundle, **authority, user.env("SSL_CERT_FILE"));
+  if (!written) return fail(written.error());
+  return authority;
+}
+
+Result<std::unique_ptr<Server>> make_server(const RunOptions& options, const UserContext& user,
+                                            RunPlan& plan,
+                                            std::vector<LoadedCredential> credentials,
+                                            sandbox::SandboxChannel& channel) {
+  ServerOptions server;
+  if (plan.directory) {
+    auto authority = make_authority(options, user, plan);
+    if (!authority) return fail(authority.error());
+    server.ca = *authority;
+  }
+  plan.bundle.reset();
+  server.session = plan.config;
+  server.credentials = std::move(credentials);
+  server.token = Secret(plan.token);
+  for (UniqueFd& socket : channel.take_listeners()) {
+    // Only this sandbox can reach it, so it is the session's identity.
+    server.listeners.push_back(ListenerSetup{std::move(socket), true});
+  }
+  server.audit_log = plan.audit_log;
+  server.audit_required = options.policy.audit_required;
+  return Server::make(std::move(server));
+}
+
+int serve(Server& server, sandbox::SandboxChannel& channel, const Signals& signals) {
+  if (const Result<void> started = channel.go(); !started) {
+    return complain(started.error(), exit_no_sandbox);
+  }
+  int exit_code = exit_error;
+  bool ended = false;
+  server.on_readable(signals.fd(), [&] { forward(signals, channel); });
+  server.on_readable(channel.pidfd(), [&] {
+    if (ended) return;
+    ended = true;
+    exit_code = finish(channel);
+    server.stop(std::chrono::milliseconds(0));  // nobody is left to be served
+  });
+  server.run();
+  return exit_code;
+}
+
+int run_with_proxy(const RunOptions& options, const UserContext& user, RunPlan& plan,
+                   sandbox::SandboxChannel& channel, const Signals& signals) {
+  const Result<std::unique_ptr<keystore::Keystore>> keyring = open_keyring(user.env);
+  if (!keyring) return complain(keyring.error());
+  Result<LoadedCredentials> loaded = load_interruptibly(plan.credentials, **keyring, user.env,
+                                                        signals, [&] { plan.directory.reset(); });
+  if (!loaded) return complain(loaded.error());
+  for (const LoadedCredential& credential : loaded->credentials) {
+    if (!credential.secret) return complain(credential.missing);
+  }
+  plan.warnings.insert(plan.warnings.end(), loaded->warnings.begin(), loaded->warnings.end());
+  say_what_holds(options, plan, loaded->credentials);
+  Result<std::unique_ptr<Server>> server =
+      make_server(options, user, plan, std::move(loaded->credentials), channel);
+  if (!server) return complain(server.error());
+  const int exit_code = serve(**server, channel, signals);
+  if (!options.common.silent) print_err(footer_text((*server)->refusals()));
+  return exit_code;
+}
+
+}  // namespace
+
+int run_command(const RunOptions& options, const UserContext& user) {
+  tl::expected<RunPlan, RunFailure> plan = make_run_plan(options, user);
+  if (!plan) return complain(plan.error().error, plan.error().exit_code);
+  if (options.dry_run) return dry_run(options, *plan);
+
+  // The fork. There is one thread and no key in memory yet; signals and limits are still the
+  // user's.
+  Result<std::unique_ptr<sandbox::SandboxChannel>> channel = sandbox::start(plan->sandbox);
+  if (!channel) {
+    const bool ours = channel.error().code == ErrorCode::bad_input;
+    return complain(channel.error(), ours ? exit_error : exit_no_sandbox);
+  }
+  harden_process();
+  const Result<Signals> signals =
+      Signals::take({SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGUSR1, SIGUSR2, SIGCONT});
+  if (!signals) return complain(signals.error());
+  if (plan->config.network.mode == NetworkMode::filtered) {
+    return run_with_proxy(options, user, *plan, **channel, *signals);
+  }
+  say_what_holds(options, *plan, {});
+  return run_without_proxy(**channel, *signals);
+}
+
+}  // namespace nono::cli

@@ -1,0 +1,14 @@
+#pragma once
+// One function per command. Each returns the exit code and has said what there was to say.
+
+#include "config/profile.hpp"
+#include "proxy/cli/options.hpp"
+
+namespace nono::cli {
+
+int run_command(const RunOptions& options, const UserContext& user);
+int proxy_command(const ProxyOptions& options, const UserContext& user);
+int key_command(const KeyOptions& options, const UserContext& user);
+int setup_command(const SetupOptions& options, const UserContext& user);
+
+}  // namespace nono::cli

@@ -1,0 +1,93 @@
+#include "proxy/cli/footer.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "proxy/cli/console.hpp"
+
+namespace nono::cli {
+
+namespace {
+
+constexpr std::size_t listed_max = 20;
+
+std::string host_and_port(const audit::Record& record) {
+  if (record.port == 0) return record.host;
+  const bool v6 = record.host.find(':') != std::string::npos;
+  return (v6 ? "[" + record.host + "]" : record.host) + ":" + std::to_string(record.port);
+}
+
+// As --allow-domain takes it: ports 80 and 443 need not be written.
+std::string as_rule(const audit::Record& record) {
+  if (record.port == 0 || record.port == 80 || record.port == 443) return record.host;
+  return host_and_port(record);
+}
+
+// What would change the decision; where nothing does, why it was made.
+std::string remedy(const audit::Record& record) {
+  const std::string& rule = record.because.rule;
+  switch (record.because.reason) {
+    case Reason::no_rule:
+      return "allow it with --allow-domain " + as_rule(record);
+    case Reason::private_address:
+      return record.address.empty() ? "allow its range with --allow-private CIDR"
+                                    : "its address is private; --allow-private " + record.address;
+    case Reason::rule_denies:
+      return "denied by the rule " + rule;
+    case Reason::network_blocked:
+      return "the network is blocked";
+    case Reason::always_denied:
+      return "link-local and metadata addresses are never allowed";
+    case Reason::endpoint_denied:
+      return record.method + " " + record.path + " is in no rule for this host" +
+             (record.credential.empty() ? ""
+                                        : "; --allow-endpoint " + record.credential + ":" +
+                                              record.method + ":" + record.path);
+    case Reason::foreign_credential:
+      return "a key that is not the phantom was sent; use the one in the environment";
+    case Reason::phantom_elsewhere:
+      return "a phantom was on its way to a place it is not for";
+    default:
+      return record.detail;
+  }
+}
+
+bool by_policy(const audit::Record& record) {
+  switch (record.because.reason) {
+    case Reason::no_rule:
+    case Reason::private_address:
+    case Reason::rule_denies:
+    case Reason::network_blocked:
+    case Reason::always_denied:
+    case Reason::endpoint_denied:
+    case Reason::foreign_credential:
+    case Reason::phantom_elsewhere:
+    case Reason::authority_mismatch:
+    case Reason::bad_target:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+std::string footer_text(const std::vector<audit::Record>& refusals) {
+  std::set<std::string> seen;
+  std::string lines;
+  for (const audit::Record& record : refusals) {
+    if (record.allowed || !by_policy(record)) continue;
+    if (!seen.insert(record.host).second) continue;
+    if (seen.size() > listed_max) continue;
+    const std::string host = record.host.empty() ? "(no host)" : host_and_port(record);
+    lines += "  " + printable(host) + "  " + printable(remedy(record)) + "\n";
+  }
+  if (seen.empty()) return {};
+  if (seen.size() > listed_max) {
+    lines += "  and " + std::to_string(seen.size() - listed_max) + " more; the audit log has all\n";
+  }
+  return "nono: refused " + std::to_string(seen.size()) +
+         (seen.size() == 1 ? " host:\n" : " hosts:\n") + lines;
+}
+
+}  // namespace nono::cli

@@ -1,0 +1,76 @@
+#include "proxy/cli/help.hpp"
+
+namespace nono::cli {
+
+std::string overview_text() {
+  return "nono " NONO_VERSION
+         ": runs a program in a sandbox whose only way out is a proxy that filters and holds the "
+         "keys\n"
+         R"(
+Usage: nono COMMAND [FLAGS]
+
+Running programs
+  run [FLAGS] -- COMMAND     run a command in the sandbox
+
+Proxying
+  proxy [FLAGS]              the same proxy on its own, until SIGTERM
+
+Keys and this machine
+  key set|list|remove NAME   keys in the system keyring
+  setup --check-only         what this machine can enforce
+
+Everywhere
+  -s, --silent               errors only
+  -v, --verbose              more of what was decided
+  -h, --help                 of each command: nono run --help
+  -V, --version
+
+Examples
+  nono run --allow-cwd -- python3 my_script.py
+  nono run --allow-cwd --network-profile minimal -- python3 my_script.py
+  nono key set openai
+  nono run --allow-cwd --credential openai -- python3 my_agent.py
+  nono proxy --listen 127.0.0.1:8080 --allow-domain example.com
+
+Exit codes: the command's own; 128+N when signal N ended it; 125 it could not be sandboxed;
+126 and 127 as in a shell; 1 an error of nono, 2 of usage.
+)";
+}
+
+std::string_view run_examples() {
+  return R"(Examples:
+  nono run --allow-cwd -- python3 my_script.py
+      files: the current directory and the system's; network: open, which the banner says
+  nono run --allow-cwd --network-profile minimal --allow-domain huggingface.co -- python3 my_script.py
+      only the usual model providers and one more host
+  nono run --allow-cwd --credential openai -- python3 my_agent.py
+      the program holds a phantom; the key from the keyring (or $OPENAI_API_KEY) stays outside
+  nono run --profile untrusted-python.json --allow-cwd -- python3 my_script.py
+  nono run --block-net --allow-cwd -- make test
+      no network at all
+
+Variables in place of flags: NONO_ALLOW, NONO_BLOCK_NET, NONO_NETWORK_PROFILE, NONO_ALLOW_DOMAIN,
+NONO_CREDENTIAL, NONO_PROFILE, NONO_PROXY_CA_VALIDITY (lists separated by commas).)";
+}
+
+std::string_view proxy_examples() {
+  return R"(Examples:
+  nono proxy --listen 127.0.0.1:8080 --allow-domain example.com
+  nono proxy --network-profile developer --credential github --env-file proxy.env --env-format shell
+      then, in the job: . ./proxy.env
+  nono proxy --config nono.yaml --env-file "$GITHUB_ENV" --env-format github
+
+The proxy confines nobody: only programs that use it are filtered. `nono run` confines.
+Variables in place of flags: NONO_PROXY_TOKEN or NONO_PROXY_PASS (the token),
+NONO_PROXY_MAX_CONNECTIONS, and those of `nono run` but NONO_ALLOW and NONO_BLOCK_NET.)";
+}
+
+std::string_view key_examples() {
+  return R"(Examples:
+  nono key set openai                   asks for the key, without echo
+  pass show openai | nono key set openai
+  nono key list
+  nono key remove openai)";
+}
+
+}  // namespace nono::cli

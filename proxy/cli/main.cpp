@@ -1,0 +1,50 @@
+// nono: reads the command line and hands over to the command.
+
+#include <cstdlib>
+#include <exception>
+
+#include "proxy/cli/commands.hpp"
+#include "proxy/cli/console.hpp"
+
+namespace nono::cli {
+
+namespace {
+
+// Calls what `command` asks for, with the user it needs.
+template <class Options>
+int with_user(int (*command)(const Options&, const UserContext&), const Options& options) {
+  const Result<UserContext> user = current_user_context();
+  if (!user) return complain(user.error());
+  for (const std::string& note : options.common.notes) warn(options.common, note);
+  return command(options, *user);
+}
+
+int dispatch(const CommandLine& line) {
+  if (const auto* wrong = std::get_if<UsageError>(&line))
+    return complain(wrong->message, exit_usage);
+  if (const auto* run = std::get_if<RunOptions>(&line)) return with_user(run_command, *run);
+  if (const auto* proxy = std::get_if<ProxyOptions>(&line)) return with_user(proxy_command, *proxy);
+  if (const auto* key = std::get_if<KeyOptions>(&line)) return with_user(key_command, *key);
+  if (const auto* setup = std::get_if<SetupOptions>(&line)) return with_user(setup_command, *setup);
+  print_out(std::get<Information>(line).text);
+  return 0;
+}
+
+}  // namespace
+
+}  // namespace nono::cli
+
+int main(int argc, char** argv) {
+  using namespace nono;
+  const EnvLookup environment = [](std::string_view name) -> std::optional<std::string> {
+    const char* value = std::getenv(std::string(name).c_str());
+    if (value == nullptr) return std::nullopt;
+    return std::string(value);
+  };
+  try {
+    const std::vector<std::string> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
+    return cli::dispatch(cli::parse_command_line(arguments, environment));
+  } catch (const std::exception& error) {  // start-up may throw: out of memory, a broken locale
+    return cli::complain(error.what());
+  }
+}

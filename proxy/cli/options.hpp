@@ -1,0 +1,91 @@
+#pragma once
+// The command line, read into plain structs. CLI11 is seen by options.cpp alone.
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "config/config.hpp"
+#include "config/profile.hpp"
+
+namespace nono::cli {
+
+// What every command knows.
+struct CommonOptions {
+  bool silent = false;
+  int verbose = 0;
+  std::vector<std::string> notes;  // deprecated spellings met, each said once; not under silent
+};
+
+// What `run` and `proxy` share: everything that decides about the network and keys.
+struct PolicyOptions {
+  std::optional<std::string> profile;
+  std::vector<std::string> extends;
+  Settings settings;  // what the flags say, to be merged over the profile
+  std::optional<std::string> audit_log;
+  bool audit_required = false;
+  std::optional<unsigned> ca_validity_days;
+};
+
+struct RunOptions {
+  CommonOptions common;
+  PolicyOptions policy;
+  bool allow_cwd = false;
+  bool dry_run = false;
+  std::vector<std::string> command;
+};
+
+enum class EnvFileFormat : std::uint8_t { shell, github, json };
+
+struct ProxyOptions {
+  CommonOptions common;
+  PolicyOptions policy;
+  std::vector<std::string> listen;  // as written
+  std::optional<std::uint16_t> port;
+  bool no_auth = false;
+  std::optional<std::string> token;  // --pass, NONO_PROXY_TOKEN or NONO_PROXY_PASS
+  bool print_token = false;
+  bool insecure_listen = false;
+  std::optional<std::size_t> connections_max;  // 0: no bound of its own
+  std::optional<unsigned> threads;
+  std::optional<std::string> config;
+  std::optional<std::string> ca_cert, ca_key;
+  std::optional<std::string> env_file;
+  std::optional<EnvFileFormat> env_format;
+};
+
+struct KeyOptions {
+  enum class Action : std::uint8_t { set, list, remove };
+  CommonOptions common;
+  Action action = Action::list;
+  std::string name;         // set, remove
+  bool from_stdin = false;  // set: read from stdin even where it is a terminal
+};
+
+struct SetupOptions {
+  CommonOptions common;
+  bool json = false;
+};
+
+// --help, --version: text for stdout, exit 0.
+struct Information {
+  std::string text;
+};
+
+// Exit 2, one line on stderr.
+struct UsageError {
+  std::string message;
+};
+
+using CommandLine =
+    std::variant<UsageError, Information, RunOptions, ProxyOptions, KeyOptions, SetupOptions>;
+
+// Reads the arguments (without the program's name) and the NONO_* variables that stand in for
+// flags. A flag given on the command line replaces its variable.
+CommandLine parse_command_line(const std::vector<std::string>& arguments, const EnvLookup& env);
+
+}  // namespace nono::cli

@@ -1,0 +1,34 @@
+#pragma once
+// A directory of this run's own, mode 0700, removed with what is in it when the object goes.
+
+#include <optional>
+#include <string>
+
+#include "config/base/error.hpp"
+#include "config/base/fd.hpp"
+#include "config/profile.hpp"
+
+namespace nono::cli {
+
+class PrivateDirectory {
+ public:
+  // Below $XDG_RUNTIME_DIR where that is the user's own, otherwise below /tmp.
+  static Result<PrivateDirectory> make(const EnvLookup& env, unsigned uid);
+  PrivateDirectory(PrivateDirectory&& other) noexcept : path_(std::move(other.path_)) {
+    other.path_.clear();
+  }
+  PrivateDirectory& operator=(PrivateDirectory&&) = delete;
+  PrivateDirectory(const PrivateDirectory&) = delete;
+  PrivateDirectory& operator=(const PrivateDirectory&) = delete;
+  ~PrivateDirectory();
+
+  const std::string& path() const { return path_; }
+  // A new file in it, readable by its owner only, open for writing.
+  Result<UniqueFd> create(const std::string& name) const;
+
+ private:
+  explicit PrivateDirectory(std::string path) : path_(std::move(path)) {}
+  std::string path_;
+};
+
+}  // namespace nono::cli

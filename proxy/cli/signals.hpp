@@ -1,0 +1,31 @@
+#pragma once
+// Signals as readable events: blocked for the process and read from a signalfd.
+
+#include <initializer_list>
+#include <optional>
+
+#include "config/base/error.hpp"
+#include "config/base/fd.hpp"
+
+namespace nono::cli {
+
+struct ReceivedSignal {
+  int number = 0;
+  bool from_process = false;  // another process sent it; false: the kernel, for a terminal's key
+};
+
+class Signals {
+ public:
+  // Blocks `numbers` in this thread and those it starts later, and ignores SIGPIPE. After a fork
+  // whose child must not inherit that, before any thread.
+  static Result<Signals> take(std::initializer_list<int> numbers);
+  int fd() const { return fd_.get(); }
+  // The next one that is there; does not block.
+  std::optional<ReceivedSignal> next() const;
+
+ private:
+  explicit Signals(UniqueFd fd) : fd_(std::move(fd)) {}
+  UniqueFd fd_;
+};
+
+}  // namespace nono::cli
