@@ -13,7 +13,7 @@ using nono::test::FakeStream;
 using nono::test::run_coroutine;
 
 inline const HeadLimits limits;
-inline const ExchangeTimes times{300s, 600s};
+inline const ExchangeTimes times{std::chrono::seconds{300}, std::chrono::seconds{600}};
 
 class UpperCase final : public BodyFilter {
  public:
