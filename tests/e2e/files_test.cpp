@@ -118,6 +118,21 @@ TEST_CASE("temporary files work and are the command's own") {
   CHECK_FALSE(fs::exists(name));
 }
 
+TEST_CASE("a project below the host's temporary folder shows through the private one") {
+  const auto stage = Stage::make();
+  if (!stage) return;
+  const TempDir project({}, "/tmp");
+  const TempDir neighbour({}, "/tmp");
+  neighbour.write("file", "NEIGHBOUR");
+  Command command = stage->nono(
+      {"run", "--allow-cwd", "--", "sh", "-c", "echo x > made; cat " + neighbour.path() + "/file"});
+  command.cwd = project.path();
+  const Finished ended = run(command);
+  INFO(ended.err);
+  CHECK(read_file(project / "made") == "x\n");
+  CHECK_THAT(ended.out, !Contains("NEIGHBOUR"));
+}
+
 TEST_CASE("a folder that does not exist is a warning and a file given as a folder is an error") {
   const auto stage = Stage::make();
   if (!stage) return;

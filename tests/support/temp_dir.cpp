@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -12,8 +13,14 @@ namespace nono::testing {
 
 namespace fs = std::filesystem;
 
-TempDir::TempDir(std::optional<uid_t> owner) : owner_(owner) {
-  std::string name = (fs::temp_directory_path() / "nono-test-XXXXXX").string();
+std::string TempDir::usual_base() {
+  if (::access("/srv", W_OK) == 0) return "/srv";
+  const char* home = std::getenv("HOME");
+  return home != nullptr && ::access(home, W_OK) == 0 ? home : "/tmp";
+}
+
+TempDir::TempDir(std::optional<uid_t> owner, const std::string& base) : owner_(owner) {
+  std::string name = base + "/nono-test-XXXXXX";
   if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
   path_ = fs::canonical(name).string();
   fs::permissions(path_, fs::perms{0755});

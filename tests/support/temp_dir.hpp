@@ -14,7 +14,8 @@ namespace nono::testing {
 // owner.
 class TempDir {
  public:
-  explicit TempDir(std::optional<uid_t> owner = {});
+  explicit TempDir(std::optional<uid_t> owner = {}, const std::string& base = usual_base());
+  static std::string usual_base();  // /srv where it can be written, else HOME, else /tmp
   ~TempDir();
   TempDir(const TempDir&) = delete;
   TempDir& operator=(const TempDir&) = delete;
