@@ -53,6 +53,7 @@ void add_binds(MountPlan& mounts, const SandboxPlan& plan) {
   }
   std::sort(wanted.begin(), wanted.end(), [](const BindMount& a, const BindMount& b) {
     if (a.path.size() != b.path.size()) return a.path.size() < b.path.size();
+    if (a.path != b.path) return a.path < b.path;
     return a.writable && !b.writable;
   });
   for (BindMount& bind : wanted) {

@@ -10,7 +10,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -133,7 +132,7 @@ Result<void> LinuxChannel::await_ready(bool expect_listener) {
 Result<void> LinuxChannel::go() {
   char byte = 1;
   ssize_t size = -1;
-  if (go_) size = ::write(go_.get(), &byte, 1);
+  if (go_) size = ::send(go_.get(), &byte, 1, MSG_NOSIGNAL);
   int saved_errno = errno;
   go_.reset();
   // EPIPE: set-up has failed meanwhile; wait() knows why.
@@ -235,10 +234,8 @@ Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan) {
   if (Result<void> checked = check_plan(plan); !checked) return fail(checked.error());
   Prepared prepared = prepare(plan);
   auto [ours, theirs] = make_channel();
-  std::array<int, 2> go = {-1, -1};
-  if (!ours || ::pipe2(go.data(), O_CLOEXEC) != 0) return fail(explain({Step::start, errno, {}}));
-  UniqueFd go_read(go[0]);
-  UniqueFd go_write(go[1]);
+  auto [go_write, go_read] = make_channel();  // of its own, since another process listens there
+  if (!ours || !go_write) return fail(explain({Step::start, errno, {}}));
 
   pid_t launcher = fork_launcher(prepared, theirs.get(), go_read.get());
   if (launcher < 0) return fail(explain({Step::start, errno, "fork"}));
