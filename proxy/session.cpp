@@ -6,6 +6,7 @@
 #include "proxy/dialer.hpp"
 #include "proxy/net/relay.hpp"
 #include "proxy/net/tls_stream.hpp"
+#include "proxy/tunnel_judge.hpp"
 
 namespace nono {
 
@@ -207,7 +208,7 @@ Awaitable<Next> Session::serve_connect(http::RequestHead& head) {
   co_return co_await serve_tunnel(*permit, trail);
 }
 
-Awaitable<Next> Session::serve_tunnel(const Permit&, Trail& trail) {
+Awaitable<Next> Session::serve_tunnel(const Permit& permit, Trail& trail) {
   const std::string early(in_.unread());
   in_ = http::InputBuffer();
   client_->expires_after(gateway_.limits.head_time_max);
@@ -217,10 +218,21 @@ Awaitable<Next> Session::serve_tunnel(const Permit&, Trail& trail) {
     co_return Next::close;
   }
   trail.status(200);
-  const RelayResult moved =
-      co_await relay(*client_, *upstream_.tcp, early, gateway_.limits.idle_time_max);
+  const Limits& limits = gateway_.limits;
+  const RelayLimits relay_limits{limits.idle_time_max, limits.peek_time_max, limits.peek_bytes_max};
+  TunnelJudge judge(*gateway_.engine, permit, gateway_.head_limits);
+  const RelayResult moved = co_await relay(*client_, *upstream_.tcp, early, relay_limits, &judge);
   trail.moved(moved.bytes_to_upstream, moved.bytes_to_client);
   if (moved.end == RelayEnd::idle) trail.detail("nothing moved for the idle time");
+  if (moved.end == RelayEnd::refused) {
+    const Problem problem = problem_of(judge.refusal(), permit.target());
+    trail.refuse(problem);
+    if (judge.speaks_http()) {
+      const std::string text = render(problem, gateway_.server_name, false, false, true);
+      client_->expires_after(limits.head_time_max);
+      co_await client_->write_all(text);
+    }
+  }
   co_return Next::close;
 }
 

@@ -41,7 +41,9 @@ void Trail::refuse(const Problem& problem) {
   record_.because = Because{problem.reason, problem.rule};
   if (after_allow) {
     // The name was allowed, its addresses are not: a refusal all the same, told by the end record.
-    if (problem.reason == Reason::private_address) gateway_.refusals.add(record_);
+    const bool by_policy =
+        problem.reason == Reason::private_address || problem.reason == Reason::authority_mismatch;
+    if (by_policy) gateway_.refusals.add(record_);
     return;
   }
   if (record_.host.empty()) {

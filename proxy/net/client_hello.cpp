@@ -61,6 +61,7 @@ Gathered gather(std::string_view bytes, std::string& message) {
     if (size == 0 || size > record_bytes_max) return Gathered::malformed;
     bytes.remove_prefix(record_header_bytes);
     handshake += bytes.substr(0, size);
+    if (handshake.empty()) return Gathered::more;
     if (byte_at(handshake, 0) != handshake_client_hello) return Gathered::malformed;
     if (handshake.size() >= 4) {
       const std::size_t length = number(std::string_view(handshake).substr(1), 3);

@@ -29,19 +29,20 @@ std::span<char> large_buffer() {
 // handlers below may hold plain references.
 class Relay final : private Expiring {
  public:
-  Relay(TcpStream& client, TcpStream& upstream, std::chrono::milliseconds idle)
-      : client_(client), upstream_(upstream), idle_(idle) {}
+  Relay(TcpStream& client, TcpStream& upstream, const RelayLimits& limits, FirstBytesJudge* judge)
+      : client_(client), upstream_(upstream), limits_(limits), judge_(judge) {}
   void start(std::string_view early, OneShot done) {
     done_ = std::move(done);
     client_.never_expires();
     upstream_.never_expires();
     renew();
-    Direction& up = up_;
     if (early.empty()) {
-      receive(up);
+      receive(up_);
+    } else if (judge_ != nullptr) {
+      peek(early);
     } else {
-      up.moved += early.size();
-      forward(up, early);
+      up_.moved += early.size();
+      if (send(up_, early)) receive(up_);
     }
     receive(down_);
   }
@@ -49,6 +50,7 @@ class Relay final : private Expiring {
   RelayResult result() const {
     RelayEnd end = RelayEnd::finished;
     if (broken_) end = expired() ? RelayEnd::idle : RelayEnd::reset;
+    if (refused_) end = RelayEnd::refused;
     return RelayResult{up_.moved, down_.moved, end};
   }
 
@@ -62,26 +64,60 @@ class Relay final : private Expiring {
     std::array<char, small_bytes> small{};
   };
 
-  void renew() { client_.deadlines().arm(*this, idle_); }
+  void renew() {
+    if (!peeking_) client_.deadlines().arm(*this, limits_.idle);
+  }
 
   // Whatever either direction is waiting for, it waits on one of these two sockets.
   void on_expired() noexcept override {
+    if (peeking_) refused_ = true;
     client_.close();
     upstream_.close();
   }
 
+  // Adds to what the client sent first and asks for a verdict on all of it.
+  void peek(std::string_view more) {
+    if (!peeking_) {
+      peeking_ = true;
+      client_.deadlines().arm(*this, limits_.peek);
+    }
+    up_.unsent += more;
+    FirstBytesJudge::Verdict verdict = judge_->judge(up_.unsent);
+    if (verdict == FirstBytesJudge::Verdict::more) {
+      if (up_.unsent.size() < limits_.peek_bytes_max) return receive(up_);
+      verdict = FirstBytesJudge::Verdict::refuse;
+    }
+    if (verdict == FirstBytesJudge::Verdict::refuse) {
+      refused_ = true;
+      upstream_.close();
+      return finish_one();
+    }
+    judge_ = nullptr;
+    peeking_ = false;
+    renew();
+    const std::string first = std::move(up_.unsent);
+    up_.unsent.clear();
+    up_.moved += first.size();
+    if (send(up_, first)) receive(up_);
+  }
+
   void receive(Direction& way) {
-    way.from.socket().async_receive(net::buffer(way.small),
-                                    [this, &way](const ErrorCodeSys& code, std::size_t count) {
-                                      if (code == net::error::eof) return ended(way);
-                                      if (code) return broke(way);
-                                      client_.expires_after(idle_);
-                                      way.moved += count;
-                                      const bool more = count == way.small.size();
-                                      if (!send(way, {way.small.data(), count})) return;
-                                      if (more) return drain(way);
-                                      receive(way);
-                                    });
+    auto handler = [this, &way](const ErrorCodeSys& code, std::size_t count) {
+      received(way, code, count);
+    };
+    way.from.socket().async_receive(net::buffer(way.small), handler);
+  }
+
+  void received(Direction& way, const ErrorCodeSys& code, std::size_t count) {
+    if (code == net::error::eof) return ended(way);
+    if (code) return broke(way);
+    renew();
+    const std::string_view data(way.small.data(), count);
+    if (judge_ != nullptr && &way == &up_) return peek(data);
+    way.moved += count;
+    if (!send(way, data)) return;
+    if (count == way.small.size()) return drain(way);
+    receive(way);
   }
 
   // Moves what is there through the shared buffer.
@@ -100,10 +136,6 @@ class Relay final : private Expiring {
       if (static_cast<std::size_t>(count) < small_bytes) break;
     }
     receive(way);
-  }
-
-  void forward(Direction& way, std::string_view data) {
-    if (send(way, data)) receive(way);
   }
 
   // True when all of it went; otherwise the rest is kept and sent when there is room, or the relay
@@ -152,26 +184,30 @@ class Relay final : private Expiring {
 
   void broke(Direction&) {
     broken_ = true;
-    client_.close();
+    if (!refused_) client_.close();
     upstream_.close();
     finish_one();
   }
 
   void finish_one() {
     if (++finished_ < 2) return;
-    client_.close();
+    if (!refused_) client_.close();
+    client_.deadlines().disarm(*this);
     upstream_.close();
     done_.complete(client_.socket().get_executor());
   }
 
   TcpStream& client_;
   TcpStream& upstream_;
-  const std::chrono::milliseconds idle_;
+  const RelayLimits& limits_;
+  FirstBytesJudge* judge_;
   Direction up_{client_, upstream_, 0, {}, 0, {}};
   Direction down_{upstream_, client_, 0, {}, 0, {}};
   OneShot done_;
   int finished_ = 0;
   bool broken_ = false;
+  bool peeking_ = false;
+  bool refused_ = false;
 };
 
 Awaitable<Result<std::uint64_t>> pump(ByteStream& from, ByteStream& to, ByteStream& timed,
@@ -203,8 +239,8 @@ Awaitable<Result<std::uint64_t>> pump(ByteStream& from, ByteStream& to, ByteStre
 }  // namespace
 
 Awaitable<RelayResult> relay(TcpStream& client, TcpStream& upstream, std::string_view early,
-                             std::chrono::milliseconds idle) {
-  Relay tunnel(client, upstream, idle);
+                             const RelayLimits& limits, FirstBytesJudge* judge) {
+  Relay tunnel(client, upstream, limits, judge);
   auto start = [&tunnel, early](auto handler) { tunnel.start(early, OneShot(std::move(handler))); };
   co_await net::async_initiate<const net::deferred_t, void()>(start, net::deferred);
   co_return tunnel.result();

@@ -9,10 +9,26 @@
 
 namespace nono {
 
+// Judges what a client sends first through a tunnel, before any of it goes upstream.
+class FirstBytesJudge {
+ public:
+  enum class Verdict : std::uint8_t { more, pass, refuse };
+  virtual ~FirstBytesJudge() = default;
+  // `bytes`: everything so far, from the first byte on, never empty.
+  virtual Verdict judge(std::string_view bytes) = 0;
+};
+
+struct RelayLimits {
+  std::chrono::milliseconds idle{600'000};
+  std::chrono::milliseconds peek{10'000};  // from the client's first byte to the verdict
+  std::size_t peek_bytes_max = 16 * 1024;
+};
+
 enum class RelayEnd : std::uint8_t {
   finished,  // both sides ended their direction
   idle,      // nothing moved for the idle time
   reset,     // one side broke off
+  refused,   // by the judge, or for want of a verdict in time; the client sent nothing upstream
 };
 
 struct RelayResult {
@@ -21,10 +37,12 @@ struct RelayResult {
   RelayEnd end = RelayEnd::finished;
 };
 
-// Relays until both directions ended, one broke off, or nothing moved for `idle`. `early` are bytes
-// already received from the client; they go upstream first. Both sockets are closed on return.
+// Relays until both directions ended, one broke off, or nothing moved for the idle time. `early`
+// are bytes already received from the client. With a `judge` nothing of the client's goes upstream
+// before its verdict; the upstream's bytes flow at once, for protocols in which the server speaks
+// first. On return the upstream is closed, and the client unless the end is `refused`.
 Awaitable<RelayResult> relay(TcpStream& client, TcpStream& upstream, std::string_view early,
-                             std::chrono::milliseconds idle);
+                             const RelayLimits& limits, FirstBytesJudge* judge = nullptr);
 
 // The same over any streams (TLS, for an upgraded connection), slower.
 Awaitable<RelayResult> relay_streams(ByteStream& client, ByteStream& upstream,

@@ -82,7 +82,12 @@ void FreeSsl::operator()(ssl_st* ssl) const noexcept {
 TlsStream::TlsStream(std::unique_ptr<TcpStream> tcp, Side side)
     : tcp_(std::move(tcp)), link_(std::make_unique<TlsLink>(*tcp_)), side_(side) {}
 
-TlsStream::~TlsStream() = default;
+TlsStream::~TlsStream() {
+  // OpenSSL takes a session without goodbyes for broken and would not resume it. TLS 1.1 and later
+  // need not (RFC 4346 7.2.1), and many servers never say goodbye.
+  const bool sound = !failed_ || failed_->code != ErrorCode::tls_failed;
+  if (ssl_ && sound) SSL_set_shutdown(ssl_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+}
 
 Result<void> TlsStream::attach(ssl_ctx_st* context) {
   ssl_.reset(SSL_new(context));

@@ -166,7 +166,7 @@ TEST_CASE("a CONNECT without a port, with a Host for another place, or with garb
   const std::pair<std::string, std::string> cases[] = {
       {"CONNECT example.com HTTP/1.1\r\nHost: example.com\r\n\r\n", "400"},
       {"CONNECT 127.0.0.1:80 HTTP/1.1\r\nHost: other.example:80\r\n\r\n", "421"},
-      {std::string("CONNECT a\0b.example:443 HTTP/1.1\r\nHost: a\r\n\r\n", 47), "400"},
+      {std::string("CONNECT a\0b.example:443 HTTP/1.1\r\nHost: a\r\n\r\n", 45), "400"},
       {"\x16\x03\x01\x02\x00\x01\r\n\r\n", "400"},
   };
   for (const auto& [request, status] : cases) {
