@@ -112,16 +112,16 @@ Result<std::string> expand_path(std::string_view text, const UserContext& user) 
 }
 
 std::string canonical_path(const std::string& path) {
-  // Longest existing front first; the rest stays as text. Where that has a `..`, what comes out may exist
-  // after all, links included, so it is looked at once more.
+  // Longest existing front first; the rest stays as text. Where that has a `..`, what comes out may
+  // exist after all, links included, so it is looked at once more.
   std::string front = path;
   std::string rest;
   for (;;) {
     std::unique_ptr<char, void (*)(void*)> real(::realpath(front.c_str(), nullptr), &std::free);
     if (real) {
-      std::string joined = std::string(real.get()) + rest;
-      std::string normal = normal_path(joined, "/");
-      return rest.find("/..") == std::string::npos ? normal : canonical_path(normal);
+      std::string normal = normal_path(std::string(real.get()) + rest, "/");
+      bool climbs = (rest + "/").find("/../") != std::string::npos;
+      return climbs ? canonical_path(normal) : normal;
     }
     std::size_t end = front.find_last_not_of('/');
     if (end == std::string::npos) return normal_path(path, "/");

@@ -11,11 +11,20 @@
 
 namespace nono {
 
-// Asks npm, pip, cargo, go, maven, gem and apt: from PATH entries that the session's rules do not
-// make writable, outside the current directory, for user and system settings only, with a clean
-// environment and a short time. Sorted host rules, each once. Errors: none of them is installed, or
-// none answered.
-Result<std::vector<std::string>> registry_hosts(const Settings& settings, const UserContext& user,
-                                                const ResolveOptions& options);
+struct RegistryHosts {
+  std::vector<std::string> rules;   // host rules, sorted, each once
+  std::vector<std::string> silent;  // package managers that are installed and did not answer
+};
+
+// Asks npm, pip, cargo, go, maven, gem and apt: programs from PATH entries that neither lie in the
+// current directory nor under a writable grant, run in "/", for user and system settings only, with
+// a clean environment, no way out, and a few seconds in all. Error (bad_input): none of them
+// answered.
+Result<RegistryHosts> registry_hosts(const Settings& settings, const UserContext& user,
+                                     const ResolveOptions& options);
+
+// The host rule of an index URL as package managers write it ("sparse+https://host/x",
+// "https://host:8443", "host"); empty where it has none that the network could reach.
+std::string registry_rule(std::string_view url);
 
 }  // namespace nono

@@ -119,9 +119,12 @@ class Resolver {
 
   void use_group(const std::string& name, const Origin& origin, std::vector<HostRule>& out) {
     if (name == package_registries_group) {
-      Result<std::vector<std::string>> hosts = registry_hosts(settings_, user_, options_);
+      Result<RegistryHosts> hosts = registry_hosts(settings_, user_, options_);
       if (!hosts) return problem(named(origin, hosts.error().what), hosts.error().fix);
-      for (const std::string& host : *hosts) out.push_back({host, {}, {"group " + name}});
+      for (const std::string& rule : hosts->rules) out.push_back({rule, {}, {"group " + name}});
+      for (const std::string& client : hosts->silent) {
+        session_.warnings.push_back(fmt::format("{} did not say which hosts it uses", client));
+      }
       return;
     }
     for (const std::string& host : *host_group(name)) out.push_back({host, {}, {"group " + name}});

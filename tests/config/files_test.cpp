@@ -271,5 +271,9 @@ TEST_CASE("variables expand, and .. after a link is what the kernel says") {
   CHECK(normal_path("/a//b/./../c/", "/") == "/a/c");
   CHECK(normal_path("../../..", "/a") == "/");
   CHECK(lies_in("/a/b", "/a"));
+  CHECK(canonical_path("/..nothing/x") == "/..nothing/x");
+  CHECK(canonical_path("/nothing/../nothing/./y/") == "/nothing/y");
+  CHECK(canonical_path("/nothing") == "/nothing");
+  CHECK(canonical_path("/") == "/");
   CHECK_FALSE(lies_in("/ab", "/a"));
 }
