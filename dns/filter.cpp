@@ -35,6 +35,7 @@ std::string_view describe(AddressClass address_class) {
 bool admitted(const Permit& permit, const IpAddress& address) {
   AddressClass address_class = classify(address);
   if (never_allowed(address_class)) return false;
+  if (permit.addresses().denies(address, permit.target().port) != nullptr) return false;
   if (address_class == AddressClass::public_internet) return true;
   // A rule that names an address speaks for that address only, never for what a name resolves to.
   if (permit.literal() && !permit.target().host.is_name()) return true;
@@ -54,6 +55,11 @@ tl::unexpected<Error> refuse(const Permit& permit, const std::vector<IpAddress>&
   std::string what = host.is_name() ? fmt::format("{} resolves to {}, {}", host.to_string(),
                                                   address.to_string(), kind)
                                     : fmt::format("{} is {}", address.to_string(), kind);
+  if (const auto* denied = permit.addresses().denies(address, permit.target().port)) {
+    return fail(ErrorCode::address_refused,
+                fmt::format("{}, denied by the rule {}", what, denied->rule),
+                fmt::format("remove the deny rule {}", denied->rule), Side::client);
+  }
   std::optional<Cidr> range = range_to_allow(address);
   std::string fix = range ? fmt::format("allow it with --allow-private {}", range->to_string())
                           : "no flag allows it";

@@ -140,3 +140,20 @@ TEST_CASE("Families alternate, IPv6 first") {
   CHECK(text_of(dns::interleave_families(ips({"1.1.1.1"}))) == "1.1.1.1");
   CHECK(dns::interleave_families({}).empty());
 }
+
+TEST_CASE("An address in a denied range is dropped, whatever name led to it") {
+  NetworkRules rules;
+  rules.mode = NetworkMode::filtered;
+  rules.allow = {HostRule{"www.example.org", {}, {}}};
+  rules.deny = {HostRule{"93.184.0.0/16", {}, {}}, HostRule{"8.8.8.8:80", {}, {}}};
+  auto engine = policy::Engine::make(rules, {});
+  REQUIRE(engine);
+  Decision decision = (*engine)->decide(HostPort{*parse_host("www.example.org"), https_port});
+  REQUIRE(std::holds_alternative<Permit>(decision));
+  const Permit& permit = std::get<Permit>(decision);
+  CHECK(vet(permit, {"93.184.216.34", "8.8.8.8"}).value() == "8.8.8.8");
+  Error error = refusal(permit, {"93.184.216.34"});
+  CHECK(error.code == ErrorCode::address_refused);
+  CHECK(error.what.find("denied by the rule 93.184.0.0/16") != std::string::npos);
+  CHECK(error.fix == "remove the deny rule 93.184.0.0/16");
+}
