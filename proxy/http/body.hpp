@@ -58,10 +58,11 @@ struct BodyCopy {
 };
 
 // Copies one body from `from` (first what `buffer` holds) to `to`, reading by `in` and writing by
-// `out` framing (length in must equal length out unless `filter` is set, then `out` must be chunked
-// or until_close). Chunk sizes and extensions are strict and bounded; trailers are dropped. `idle`
-// renews both streams' deadlines whenever something moves. `from_side` says who sends it: errors of
-// reading it are that side's, errors of writing it the other's.
+// `out` framing. A length out must be the length in, and stay so through a `filter`; one that
+// changes it needs `out` chunked or until_close. Chunk sizes and extensions are strict and bounded;
+// trailers are dropped. `idle` renews both streams' deadlines whenever something moves.
+// `from_side` says who sends it: errors of reading it are that side's, errors of writing it the
+// other's.
 Awaitable<Result<BodyCopy>> copy_body(ByteStream& from, InputBuffer& buffer, Framing in,
                                       ByteStream& to, Framing out, BodyFilter* filter,
                                       std::chrono::milliseconds idle,

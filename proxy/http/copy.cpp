@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
+#include "config/base/secret.hpp"
 #include "proxy/http/lexical.hpp"
 #include "proxy/http/serialize.hpp"
 
@@ -33,20 +35,20 @@ BodyPump::BodyPump(const CopyRoute& route, Framing in, Framing out, BodyFilter* 
       filter_(filter),
       progress_(progress),
       staged_(std::move(head)),
+      head_bytes_(staged_.size()),
       remaining_(in.length),
       done_(is_empty(in)) {}
 
 Awaitable<Result<void>> BodyPump::run(HoldHead hold) {
-  if (hold == HoldHead::yes) {
+  if (hold == HoldHead::yes && misses_short_body()) {
     auto held = co_await receive_short_body();
     if (!held) co_return held;
   }
   while (!done_) {
     // A head does not wait for a body that has not begun to arrive.
     if (route_.buffer.empty() && !staged_.empty()) {
-      auto sent = co_await send(staged_);
+      auto sent = co_await send_staged();
       if (!sent) co_return sent;
-      staged_.clear();
     }
     auto received = co_await next_piece();
     if (!received) co_return fail(std::move(received.error()));
@@ -62,17 +64,19 @@ Awaitable<Result<void>> BodyPump::run(HoldHead hold) {
     if (!staged) co_return staged;
   }
   if (staged_.empty()) co_return Result<void>{};
-  co_return co_await send(staged_);
+  co_return co_await send_staged();
 }
 
-// Reads once if a short body is not there yet. The wait costs its receiver nothing: a head alone
-// tells it little, and if the sender fails now, the receiver can still be told so instead of being
-// cut off.
+bool BodyPump::misses_short_body() const {
+  return in_.kind == Framing::Kind::length && in_.length <= short_body_bytes_max &&
+         route_.buffer.unread().size() < in_.length;
+}
+
+// Reads a short body's bytes once before its head leaves. The wait costs the receiver nothing: a
+// head alone tells it little, and if the sender fails now, the receiver can still be told so
+// instead of being cut off.
 Awaitable<Result<void>> BodyPump::receive_short_body() {
-  const bool is_short = in_.kind == Framing::Kind::length && in_.length <= short_body_bytes_max;
-  const std::size_t here = route_.buffer.unread().size();
-  if (done_ || !is_short || here >= in_.length) co_return Result<void>{};
-  const std::size_t missing = in_.length - here;
+  const std::size_t missing = in_.length - route_.buffer.unread().size();
   std::span<char> room = route_.buffer.prepare(missing).first(missing);
   route_.from.expires_after(route_.idle);
   auto count = co_await route_.from.read_some(room);
@@ -141,7 +145,12 @@ Awaitable<Result<void>> BodyPump::send_piece(std::span<char> content) {
   }
   auto staged = stage({content.data(), content.size()});
   if (!staged || staged_.empty()) co_return staged;
+  co_return co_await send_staged();
+}
+
+Awaitable<Result<void>> BodyPump::send_staged() {
   auto sent = co_await send(staged_);
+  wipe(staged_.data(), std::exchange(head_bytes_, 0));
   staged_.clear();
   co_return sent;
 }
@@ -167,7 +176,8 @@ Result<void> BodyPump::stage(std::string_view content) {
 
 void BodyPump::stage_framed(std::string_view content, bool last) {
   const bool chunked = out_.kind == Framing::Kind::chunked;
-  staged_.reserve(staged_.size() + content.size() + Scratch::front_bytes + Scratch::back_bytes);
+  reserve_wiping(staged_,
+                 staged_.size() + content.size() + Scratch::front_bytes + Scratch::back_bytes);
   if (chunked && !content.empty()) append_chunk_size(staged_, content.size());
   staged_ += content;
   if (chunked && !content.empty()) staged_ += "\r\n";

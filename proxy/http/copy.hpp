@@ -43,11 +43,13 @@ class BodyPump {
   void stop() { stopped_ = true; }
 
  private:
+  bool misses_short_body() const;
   Awaitable<Result<void>> receive_short_body();
   Awaitable<Result<std::span<char>>> next_piece();
   Result<std::span<char>> decode(std::span<char> received);
   Result<void> stage(std::string_view content);
   Awaitable<Result<void>> send_piece(std::span<char> content);
+  Awaitable<Result<void>> send_staged();
   Awaitable<Result<void>> send(std::string_view bytes);
   void stage_framed(std::string_view content, bool last);
   std::string_view frame_in_place(std::span<char> content);
@@ -59,7 +61,8 @@ class BodyPump {
   Framing in_, out_;
   BodyFilter* filter_;
   CopyProgress& progress_;
-  std::string staged_;  // goes out next: a head, or what the filter made
+  std::string staged_;      // goes out next: a head, or what the filter made
+  std::size_t head_bytes_;  // of it: wiped once sent, it may hold a key
   std::string filtered_;
   std::uint64_t made_bytes_ = 0;  // by the filter
   std::uint64_t remaining_;       // of a body with a length

@@ -6,6 +6,7 @@
 #include <boost/asio/this_coro.hpp>
 #include <exception>
 
+#include "config/base/secret.hpp"
 #include "proxy/http/copy.hpp"
 #include "proxy/http/lexical.hpp"
 #include "proxy/http/serialize.hpp"
@@ -51,6 +52,7 @@ class Exchange {
   Awaitable<Result<void>> run();
 
  private:
+  bool misses_short_body() const;
   Awaitable<Result<void>> await_short_body();
   Awaitable<Result<void>> run_straight(std::size_t body_bytes);
   Result<void> append_request_body(std::string& out, std::size_t body_bytes);
@@ -126,8 +128,10 @@ Awaitable<Result<void>> Exchange::run() {
     co_return fail(lexical::malformed(lexical::Message::response, "it came before the request"));
   }
   if (!has_body(request_)) co_return co_await run_straight(0);
-  auto awaited = co_await await_short_body();
-  if (!awaited) co_return awaited;
+  if (misses_short_body()) {
+    auto awaited = co_await await_short_body();
+    if (!awaited) co_return awaited;
+  }
   if (body_is_here()) {
     const auto body_bytes = static_cast<std::size_t>(request_.framing.length);
     co_return co_await run_straight(body_bytes);
@@ -135,13 +139,16 @@ Awaitable<Result<void>> Exchange::run() {
   co_return co_await run_both_ways();
 }
 
+// Never where the client waits for a 100.
+bool Exchange::misses_short_body() const {
+  return request_.framing.kind == Framing::Kind::length &&
+         request_.framing.length <= awaited_body_bytes_max && !request_.expect_continue &&
+         !body_is_here();
+}
+
 // Many clients send a head and then a short body: one read brings it, and all of it leaves in one
-// write. Never where the client waits for a 100.
+// write.
 Awaitable<Result<void>> Exchange::await_short_body() {
-  const bool worth_it = request_.framing.kind == Framing::Kind::length &&
-                        request_.framing.length <= awaited_body_bytes_max &&
-                        !request_.expect_continue && !body_is_here();
-  if (!worth_it) co_return Result<void>{};
   const std::size_t missing = request_.framing.length - client_in_.unread().size();
   std::span<char> room = client_in_.prepare(missing).first(missing);
   client_.expires_after(times_.idle);
@@ -160,6 +167,7 @@ Awaitable<Result<void>> Exchange::await_short_body() {
 Result<void> Exchange::append_request_body(std::string& out, std::size_t body_bytes) {
   const std::string_view body = client_in_.unread().substr(0, body_bytes);
   BodyFilter* filter = body_bytes > 0 ? hooks_.request_filter() : nullptr;
+  reserve_wiping(out, out.size() + body_bytes);
   if (!filter) {
     out += body;
     return {};
@@ -175,10 +183,12 @@ Result<void> Exchange::append_request_body(std::string& out, std::size_t body_by
 // The whole request is in memory: write, read, relay, nothing at the same time.
 Awaitable<Result<void>> Exchange::run_straight(std::size_t body_bytes) {
   std::string out = request_head();
+  const std::size_t head_bytes = out.size();
   auto added = append_request_body(out, body_bytes);
   if (!added) co_return added;
   wait_for_response();
   auto sent = co_await upstream_.write_all(out);
+  wipe(out.data(), head_bytes);
   if (sent) result_.bytes_to_upstream += out.size();
   // A write that failed may have been answered before it did (413, 401): the response decides.
   const bool complete = sent.has_value();

@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 
+#include "config/base/secret.hpp"
 #include "proxy/http/lexical.hpp"
 
 namespace nono::http {
@@ -181,6 +182,15 @@ void append_head(std::string& out, const ResponseHead& head, Version version,
 void append_chunk_size(std::string& out, std::size_t size) {
   append_number(out, size, 16);
   out += "\r\n";
+}
+
+void reserve_wiping(std::string& text, std::size_t bytes) {
+  if (text.capacity() >= bytes) return;
+  std::string larger;
+  larger.reserve(bytes);
+  larger = text;
+  wipe(text.data(), text.size());
+  text.swap(larger);
 }
 
 std::string serialize(const RequestHead& head) {

@@ -23,4 +23,8 @@ void append_head(std::string& out, const ResponseHead& head, Version version,
 // Appends the chunk-size line of a chunk of `size` bytes (RFC 9112 7.1).
 void append_chunk_size(std::string& out, std::size_t size);
 
+// Makes room for `bytes` in all, wiping what moves: a head may hold a real key, and freed memory
+// should not.
+void reserve_wiping(std::string& text, std::size_t bytes);
+
 }  // namespace nono::http
