@@ -332,6 +332,14 @@ std::string registry_rule(std::string_view url) {
   // A bare word is no host here: "(default)", "none", a scheme that lost its host.
   if (target->host.is_name() && target->host.name().text().find('.') == std::string::npos)
     return "";
+  // Maven's settings name 0.0.0.0 to block a mirror; loopback would be the host's, not the
+  // command's.
+  if (!target->host.is_name()) {
+    AddressClass kind = classify(target->host.address());
+    bool reachable = kind == AddressClass::public_internet || kind == AddressClass::private_use ||
+                     kind == AddressClass::cgnat;
+    if (!reachable) return "";
+  }
   return target->port == usual ? target->host.to_string() : target->to_string();
 }
 

@@ -127,5 +127,9 @@ TEST_CASE("a rule is made of an index URL only where it names a host") {
   CHECK(registry_rule("file:///srv/mirror").empty());
   CHECK(registry_rule("https://").empty());
   CHECK(registry_rule("(default)").empty());
+  CHECK(registry_rule("http://0.0.0.0/").empty());
+  CHECK(registry_rule("http://127.0.0.1:3141/root").empty());
+  CHECK(registry_rule("http://169.254.169.254/").empty());
+  CHECK(registry_rule("http://10.0.0.5:8081/") == "10.0.0.5:8081");
   CHECK(registry_rule("https://evil example/").empty());
 }
