@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,6 +18,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr std::size_t output_bytes_max = 1024 * 1024;
+constexpr int exit_time_max_ms = 500;
 
 struct Running {
   pid_t pid = -1;
@@ -104,19 +106,19 @@ void read_all(std::vector<Running>& all, Clock::time_point deadline) {
   }
 }
 
-// A helper that closed its output has said everything; it gets a moment to exit, then is ended.
+// A helper that closed its output has said everything; it gets a moment to exit, then is ended, and
+// with it whatever it started.
 bool ended_well(pid_t pid) {
-  int status = 0;
-  for (int i = 0; i < 50; ++i) {
-    pid_t done = ::waitpid(pid, &status, WNOHANG);
-    if (done == pid) return WIFEXITED(status) && WEXITSTATUS(status) == 0;
-    if (done < 0 && errno != EINTR) return false;
-    ::poll(nullptr, 0, 10);
-  }
+  UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  pollfd ended{process.get(), POLLIN, 0};
+  if (process) ::poll(&ended, 1, exit_time_max_ms);
   ::kill(-pid, SIGKILL);
-  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-  }
-  return false;
+  int status = 0;
+  pid_t done = 0;
+  do {
+    done = ::waitpid(pid, &status, 0);
+  } while (done < 0 && errno == EINTR);
+  return done == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
 }  // namespace
