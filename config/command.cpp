@@ -66,6 +66,7 @@ std::optional<std::string> near_program(const std::string& name,
     if (version && (!best || it->size() < best->size())) best = *it;
   }
   if (best) return best;
+  if (name.size() < 4) return std::nullopt;  // something is always near a short name
   return nearest(name, {names.begin(), names.end()});
 }
 

@@ -62,9 +62,9 @@ std::vector<GroupPath> system_read() {
        // Programs' own system-wide settings.
        "/etc/alternatives", "/etc/bash.bashrc", "/etc/profile", "/etc/profile.d", "/etc/inputrc",
        "/etc/gitconfig", "/etc/gitattributes", "/etc/python3*", "/etc/pip.conf", "/etc/npmrc",
-       "/etc/perl", "/etc/java*", "/etc/mime.types", "/etc/magic", "/etc/manpath.config",
-       "/etc/wgetrc", "/etc/curlrc", "/etc/xdg", "/etc/xattr.conf", "/etc/fonts", "/etc/vim",
-       "/etc/lesskey", "/etc/nanorc",
+       "/etc/perl", "/etc/java*", "/etc/maven", "/etc/mime.types", "/etc/magic",
+       "/etc/manpath.config", "/etc/wgetrc", "/etc/curlrc", "/etc/xdg", "/etc/xattr.conf",
+       "/etc/fonts", "/etc/vim", "/etc/lesskey", "/etc/nanorc",
        // The kernel. /proc is the sandbox's own.
        "/proc", "/sys/devices/system/cpu", "/sys/devices/system/node", "/sys/fs/cgroup",
        "/sys/kernel/mm/transparent_hugepage"});
@@ -84,6 +84,13 @@ std::vector<PathGroup> make_groups() {
                           "~/.local/share/bash-completion", "~/.local/share/zsh"}),
                     true));
   g.push_back(grant("homebrew_linux", read({"/home/linuxbrew/.linuxbrew", "~/.linuxbrew"}), true));
+
+  // git ends with an error where its settings exist and cannot be read. Its stored passwords are
+  // denied.
+  g.push_back(grant("git_config",
+                    read({"~/.gitconfig", "~/.config/git/config", "~/.config/git/ignore",
+                          "~/.config/git/attributes"}),
+                    true));
 
   g.push_back(deny("deny_credentials", {"~/.ssh",
                                         "~/.gnupg",
@@ -141,8 +148,6 @@ std::vector<PathGroup> make_groups() {
                                           "~/.gradle/caches", "~/.gradle/wrapper"})));
   g.push_back(
       grant("nix_runtime", read({"/nix/store", "/nix/var/nix/profiles", "~/.nix-profile"})));
-  g.push_back(grant("git_config", read({"~/.gitconfig", "~/.config/git/config",
-                                        "~/.config/git/ignore", "~/.config/git/attributes"})));
   return g;
 }
 

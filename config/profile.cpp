@@ -36,23 +36,23 @@ const std::map<std::string, std::string, std::less<>>& builtin_profiles() {
        "groups: {include: [linux_runtime_state, linux_sysfs_read]}\n"},
       {"python-dev",
        "meta: {name: python-dev}\nworkdir: {access: readwrite}\n"
-       "groups: {include: [python_runtime, git_config]}\n"
+       "groups: {include: [python_runtime]}\n"
        "network: {network_profile: developer}\n"},
       {"node-dev",
        "meta: {name: node-dev}\nworkdir: {access: readwrite}\n"
-       "groups: {include: [node_runtime, git_config]}\n"
+       "groups: {include: [node_runtime]}\n"
        "network: {network_profile: developer}\n"},
       {"go-dev",
        "meta: {name: go-dev}\nworkdir: {access: readwrite}\n"
-       "groups: {include: [go_runtime, go_runtime_linux, git_config]}\n"
+       "groups: {include: [go_runtime, go_runtime_linux]}\n"
        "network: {network_profile: developer}\n"},
       {"rust-dev",
        "meta: {name: rust-dev}\nworkdir: {access: readwrite}\n"
-       "groups: {include: [rust_runtime, git_config]}\n"
+       "groups: {include: [rust_runtime]}\n"
        "network: {network_profile: developer}\n"},
       {"java-dev",
        "meta: {name: java-dev}\nworkdir: {access: readwrite}\n"
-       "groups: {include: [java_runtime, git_config]}\n"
+       "groups: {include: [java_runtime]}\n"
        "network: {network_profile: developer}\n"},
   };
   return profiles;
