@@ -11,16 +11,29 @@ namespace nono::http {
 
 namespace {
 
-constexpr std::string_view hop_by_hop[] = {"TE",
-                                           "Trailer",
-                                           "Upgrade",
-                                           "Connection",
-                                           "Keep-Alive",
-                                           "Proxy-Connection",
-                                           "Transfer-Encoding",
-                                           "Proxy-Authenticate",
-                                           "Proxy-Authorization",
-                                           "Proxy-Authentication-Info"};
+// Told apart by length first: nearly every field is none of these.
+bool is_hop_by_hop(std::string_view name) {
+  switch (name.size()) {
+    case 2:
+      return equal_name(name, "TE");
+    case 7:
+      return equal_name(name, "Trailer") || equal_name(name, "Upgrade");
+    case 10:
+      return equal_name(name, "Connection") || equal_name(name, "Keep-Alive");
+    case 16:
+      return equal_name(name, "Proxy-Connection");
+    case 17:
+      return equal_name(name, "Transfer-Encoding");
+    case 18:
+      return equal_name(name, "Proxy-Authenticate");
+    case 19:
+      return equal_name(name, "Proxy-Authorization");
+    case 25:
+      return equal_name(name, "Proxy-Authentication-Info");
+    default:
+      return false;
+  }
+}
 
 // Meant for every recipient, so `Connection` may not have them removed on the way (RFC 9110 7.6.1):
 // otherwise a client could make a request mean something else behind us.
@@ -30,9 +43,8 @@ constexpr std::string_view end_to_end[] = {
     "Cache-Control", "Location",       "Date",         "Range",
     "Via",           "Expect"};
 
-template <std::size_t count>
-bool contains(const std::string_view (&names)[count], std::string_view name) {
-  return std::any_of(std::begin(names), std::end(names),
+bool is_end_to_end(std::string_view name) {
+  return std::any_of(std::begin(end_to_end), std::end(end_to_end),
                      [&](std::string_view one) { return equal_name(one, name); });
 }
 
@@ -46,7 +58,7 @@ std::string named_by_connection(const Fields& fields) {
     std::string_view option;
     while (lexical::next_element(list, option)) {
       if (equal_name(option, "close") || equal_name(option, "keep-alive")) continue;
-      if (contains(end_to_end, option)) continue;
+      if (is_end_to_end(option)) continue;
       named += option;
       named += ',';
     }
@@ -152,7 +164,7 @@ constexpr std::size_t framing_bytes_max = 128;  // what append_rest adds besides
 void remove_hop_by_hop(Fields& fields) {
   const std::string named = named_by_connection(fields);
   std::erase_if(fields.all(), [&](const Field& field) {
-    return contains(hop_by_hop, field.name) || (!named.empty() && is_in_list(named, field.name));
+    return is_hop_by_hop(field.name) || (!named.empty() && is_in_list(named, field.name));
   });
 }
 
