@@ -98,8 +98,10 @@ std::string banner_text(const BannerFacts& facts) {
   const SessionConfig& config = facts.config;
   std::string files = files_line(config);
   if (!config.runtimes.empty()) files += "; runtime " + join(config.runtimes, 2);
-  std::string text = "nono " NONO_VERSION +
-                     (config.name.empty() ? "" : " (" + printable(config.name) + ")") + "\n";
+  std::string text =
+      "nono " NONO_VERSION +
+      (config.name.empty() || config.name == "default" ? "" : " (" + printable(config.name) + ")") +
+      "\n";
   text += line("files", files);
   text += line("network", network_line(config.network));
   if (!facts.credentials.empty()) text += line("keys", credentials_line(facts.credentials));
@@ -120,8 +122,10 @@ std::string full_text(const BannerFacts& facts) {
   for (const auto& [origin, paths] : by_origin) {
     text += line(printable(origin), join(paths, paths.size()));
   }
-  for (const DenyPath& deny : config.denies) {
-    text += line("denied", printable(deny.path) + " (" + printable(deny.origin) + ")");
+  std::map<std::string, std::vector<std::string>> denied;
+  for (const DenyPath& deny : config.denies) denied[deny.origin].push_back(deny.path);
+  for (const auto& [origin, paths] : denied) {
+    text += line("denied by " + printable(origin), join(paths, paths.size()));
   }
   for (const std::string& runtime : config.runtimes) text += line("runtime", printable(runtime));
   text += "network\n" + line("mode", network_line(config.network));

@@ -34,6 +34,25 @@ std::map<std::string, std::string> proxy_variables(
   return variables;
 }
 
+std::map<std::string, std::string> redirected_ca_variables(const EnvLookup& parent,
+                                                           const std::string& ca_bundle) {
+  // Ours holds what the parent's SSL_CERT_FILE does, and the system's.
+  std::vector<std::string> contained{"/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/cert.pem",
+                                     "/etc/pki/tls/certs/ca-bundle.crt"};
+  if (std::optional<std::string> own = parent("SSL_CERT_FILE")) contained.push_back(*own);
+  std::map<std::string, std::string> variables;
+  for (const char* name : {"PIP_CERT", "AWS_CA_BUNDLE", "HTTPLIB2_CA_CERTS", "NIX_SSL_CERT_FILE",
+                           "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+                           "CARGO_HTTP_CAINFO", "UV_SSL_CERT_FILE", "NPM_CONFIG_CAFILE",
+                           "npm_config_cafile", "DENO_CERT"}) {
+    const std::optional<std::string> value = parent(name);
+    if (value && std::find(contained.begin(), contained.end(), *value) != contained.end()) {
+      variables[name] = ca_bundle;
+    }
+  }
+  return variables;
+}
+
 bool needs_interception(const SessionConfig& config) {
   if (!config.credentials.empty()) return true;
   return std::any_of(config.network.allow.begin(), config.network.allow.end(),

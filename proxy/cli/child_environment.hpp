@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "config/config.hpp"
+#include "config/profile.hpp"
 
 namespace nono::cli {
 
@@ -27,6 +28,12 @@ struct ProxyAccess {
 // forked.
 std::map<std::string, std::string> proxy_variables(
     const ProxyAccess& access, const std::vector<PlannedCredential>& credentials);
+
+// Further variables that name a CA file (PIP_CERT, AWS_CA_BUNDLE, ...): those whose value in the
+// parent is a bundle that ours contains are pointed at ours, so that their programs trust the
+// interception too.
+std::map<std::string, std::string> redirected_ca_variables(const EnvLookup& parent,
+                                                           const std::string& ca_bundle);
 
 // True where some host of `config` is intercepted: a credential or rules about method and path.
 bool needs_interception(const SessionConfig& config);

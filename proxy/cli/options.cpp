@@ -5,6 +5,7 @@
 #include <CLI/Formatter.hpp>
 #include <algorithm>
 #include <memory>
+#include <sstream>
 
 #include "config/suggest.hpp"
 #include "proxy/cli/help.hpp"
@@ -14,15 +15,47 @@ namespace nono::cli {
 
 namespace {
 
-// CLI11's help with our own usage line.
+// CLI11's help in our own form: the usage line as written, "--flag VALUE", texts wrapped.
 class HelpFormatter final : public CLI::Formatter {
  public:
-  explicit HelpFormatter(std::string usage) : usage_(std::move(usage)) { column_width(36); }
+  explicit HelpFormatter(std::string usage) : usage_(std::move(usage)) {}
   std::string make_usage(const CLI::App*, std::string) const override { return usage_ + "\n"; }
+  std::string make_option(const CLI::Option* option, bool) const override;
 
  private:
   std::string usage_;
 };
+
+// A help text that begins with "VALUE: " names the value there.
+std::string HelpFormatter::make_option(const CLI::Option* option, bool) const {
+  constexpr std::size_t indent = 30, width = 98;
+  std::string text = option->get_description();
+  std::string left = "  " + option->get_name(false, true);
+  if (option->get_items_expected_max() > 0) {
+    const std::size_t colon = text.find(": ");
+    const bool named =
+        colon != std::string::npos && text.find_first_of("abcdefghijklmnopqrstuvwxyz") > colon;
+    left += " " + (named ? text.substr(0, colon) : "VALUE");
+    if (named) text.erase(0, colon + 2);
+  }
+  std::string help = left;
+  std::size_t column = left.size();
+  if (column + 2 > indent) {
+    help += "\n";
+    column = 0;
+  }
+  help.append(indent - column, ' ');
+  column = indent;
+  std::istringstream words(text);
+  for (std::string word; words >> word; column += word.size() + 1) {
+    if (column + word.size() > width) {
+      help += "\n" + std::string(indent, ' ');
+      column = indent;
+    }
+    help += (column > indent ? " " : "") + word;
+  }
+  return help + "\n";
+}
 
 // One command's parser. CLI11's own subcommands are not used: the first word picks the command, so
 // that only its flags are built.
@@ -105,7 +138,7 @@ CommandLine parse_run(const std::vector<std::string>& arguments, const EnvLookup
       ->group("Files");
   flags.add_network(*app);
   flags.add_block_net(*app);
-  app->add_option("--proxy-port", flags.proxy_port, "Port of the proxy inside the sandbox")
+  app->add_option("--proxy-port", flags.proxy_port, "PORT: of the proxy inside the sandbox")
       ->group("Network");
   flags.add_credentials(*app);
   flags.add_environment(*app);
@@ -146,30 +179,31 @@ struct ProxyFlags {
 void ProxyFlags::add(CLI::App& app, ProxyOptions& options) {
   const std::string group = "Listening";
   app.add_option("--listen", options.listen,
-                 "ADDR, ADDR:PORT, [V6]:PORT or unix:PATH (repeatable; default 127.0.0.1)")
+                 "WHERE: ADDR, ADDR:PORT, [V6]:PORT or unix:PATH (repeatable; default 127.0.0.1)")
       ->allow_extra_args(false)
       ->group(group);
-  app.add_option("--port", port, "Port for --listen without one; default: any free one")
+  app.add_option("--port", port, "PORT: for --listen without one; default: any free one")
       ->group(group);
   app.add_flag("--insecure-listen", options.insecure_listen,
                "Listen off loopback although tokens and requests then cross the network in clear")
       ->group(group);
   app.add_option("--max-connections", connections_max,
-                 "Clients at once, 0 for no bound (default 256)")
+                 "N: clients at once, 0 for no bound (default 256)")
       ->group(group);
-  app.add_option("--threads", threads, "Threads that serve (default 1)")
+  app.add_option("--threads", threads, "N: threads that serve (default 1)")
       ->check(CLI::Range(1, 256))
       ->group(group);
-  app.add_option("--config", config, "Read nono.yaml; flags come on top of it")->group(group);
+  app.add_option("--config", config, "FILE: a nono.yaml; flags come on top of it")->group(group);
 
   const std::string access = "Access";
   app.add_flag("--no-auth", options.no_auth, "Ask no token, on loopback only")->group(access);
-  app.add_option("--pass", token, "The token, instead of a random one (better: NONO_PROXY_TOKEN)")
+  app.add_option("--pass", token,
+                 "TOKEN: instead of a random one (better: the variable NONO_PROXY_TOKEN)")
       ->group(access);
   app.add_flag("--print-token", options.print_token, "Print the token on stdout")->group(access);
-  app.add_option("--env-file", env_file, "Write the variables that clients need to FILE")
+  app.add_option("--env-file", env_file, "FILE: write the variables that clients need to it")
       ->group(access);
-  app.add_option("--env-format", env_format, "shell (default), github or json")
+  app.add_option("--env-format", env_format, "FORMAT: shell (default), github or json")
       ->check(CLI::IsMember({"shell", "github", "json"}))
       ->group(access);
 }
@@ -223,9 +257,9 @@ CommandLine parse_proxy(const std::vector<std::string>& arguments, const EnvLook
   flags.add_network(*app);
   flags.add_credentials(*app);
   app->add_option("--proxy-ca-cert", own.ca_cert,
-                  "PEM certificate of the CA that signs for intercepted hosts")
+                  "FILE: PEM certificate of the CA that signs for intercepted hosts")
       ->group("Credentials");
-  app->add_option("--proxy-ca-key", own.ca_key, "Its PEM key")->group("Credentials");
+  app->add_option("--proxy-ca-key", own.ca_key, "FILE: its PEM key")->group("Credentials");
   flags.add_profile(*app);
   flags.add_audit(*app);
   add_common(*app, options.common);

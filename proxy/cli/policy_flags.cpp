@@ -74,7 +74,7 @@ void PolicyFlags::add_network(CLI::App& app) {
                  "NAME: a named set of hosts, such as minimal")
       ->group(group);
   repeatable(app, "--allow-domain", allow_domain_, group,
-             "HOST, *.HOST, HOST:PORT, address, range or https://HOST/PATH/** (repeatable)");
+             "RULE: host, *.host, host:port, address, range or https://host/path/** (repeatable)");
   repeatable(app, "--allow-proxy,--proxy-allow", old_allow_domain_, "", "");
   repeatable(app, "--deny-domain", deny_domain_, group,
              "HOST: refuse it; wins over what allows it");
@@ -110,17 +110,19 @@ void PolicyFlags::add_environment(CLI::App& app) {
 
 void PolicyFlags::add_profile(CLI::App& app) {
   const std::string group = "Profile";
-  app.add_option("-p,--profile", profile_, "NAME or FILE (.json, .yaml)")->group(group);
+  app.add_option("-p,--profile", profile_,
+                 "NAME: a profile's name, or a path to one (.json, .yaml)")
+      ->group(group);
   repeatable(app, "--extends", extends_, group, "NAME: a further profile below it (repeatable)");
 }
 
 void PolicyFlags::add_audit(CLI::App& app) {
   const std::string group = "Audit";
   app.add_option("--audit-log", audit_log_,
-                 "FILE for a JSON line per decision and end of connection")
+                 "FILE: a JSON line per decision and end of connection goes there")
       ->group(group);
   app.add_option("--audit", audit_,
-                 "required: refuse what cannot be recorded; best-effort (default)")
+                 "MODE: required (refuse what cannot be recorded) or best-effort (default)")
       ->check(CLI::IsMember({"required", "best-effort"}))
       ->group(group);
 }

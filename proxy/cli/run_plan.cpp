@@ -207,6 +207,7 @@ tl::expected<RunPlan, RunFailure> make_run_plan(const RunOptions& options,
     access.token = plan.token;
     if (plan.directory) access.ca_bundle = plan.directory->path() + "/" + std::string(bundle_name);
     additions = proxy_variables(access, plan.credentials);
+    if (access.ca_bundle) additions.merge(redirected_ca_variables(user.env, *access.ca_bundle));
   }
   const std::vector<std::string> values = credential_values(plan.config, user.env);
   const std::vector<std::string_view> views(values.begin(), values.end());

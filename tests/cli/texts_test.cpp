@@ -185,6 +185,20 @@ TEST_CASE("credentials give phantoms and base URLs, and the first one keeps a sh
   CHECK(variables.count("NONO_PROXY_TOKEN") == 0);
 }
 
+TEST_CASE("other programs' CA variables follow only where our bundle holds what theirs did") {
+  const EnvLookup parent = [](std::string_view name) -> std::optional<std::string> {
+    if (name == "PIP_CERT") return "/etc/ssl/certs/ca-certificates.crt";
+    if (name == "SSL_CERT_FILE" || name == "UV_SSL_CERT_FILE") return "/corp/roots.pem";
+    if (name == "AWS_CA_BUNDLE") return "/somewhere/else.pem";
+    return std::nullopt;
+  };
+  const auto variables = redirected_ca_variables(parent, "/run/ours.pem");
+  CHECK(variables.at("PIP_CERT") == "/run/ours.pem");
+  CHECK(variables.at("UV_SSL_CERT_FILE") == "/run/ours.pem");
+  CHECK(variables.count("AWS_CA_BUNDLE") == 0);
+  CHECK(variables.count("DENO_CERT") == 0);
+}
+
 TEST_CASE("interception is needed for credentials and rules about paths, and not for hosts") {
   CHECK_FALSE(needs_interception(filtered({"example.com"})));
   CHECK(needs_interception(filtered({"https://example.com/a/**"})));
