@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include "config/base/on_exit.hpp"
 #include "proxy/dialer.hpp"
 #include "proxy/net/relay.hpp"
 #include "proxy/net/tls_stream.hpp"
@@ -194,89 +195,122 @@ Awaitable<Next> answer_refusal(ByteStream& client, const Gateway& gateway, Trail
   co_return written && !close ? Next::keep : Next::close;
 }
 
-Awaitable<Next> serve_request(RequestContext& context, PermittedRequest& request, Trail& trail) {
-  Gateway& gateway = context.worker.gateway();
+namespace {
+
+// Decides on the request and makes it fit to send; a problem where it must not be sent.
+struct Judged {
+  std::optional<Problem> problem;
+  Because because;
+  const intercept::Redactor* redactor = nullptr;
+  std::string upgrade;
+};
+
+Judged judge(const Gateway& gateway, PermittedRequest& request, Trail& trail) {
   http::RequestHead& head = request.head;
-  const HostPort& target = request.permit.target();
-  trail.target(target);
+  Judged judged;
+  trail.target(request.permit.target());
   trail.request(head.method, head.target);
-  const policy::RequestTarget asked{head.method, head.target};
-  auto decision = gateway.engine->decide_request(request.permit, asked);
+  auto decision = gateway.engine->decide_request(request.permit, {head.method, head.target});
   if (!decision.allowed) {
-    const Problem problem = problem_of(decision.refusal, target);
-    co_return co_await answer_refusal(context.client, gateway, trail, problem, &head);
+    judged.problem = problem_of(decision.refusal, request.permit.target());
+    return judged;
   }
+  judged.because = decision.because.rule.empty() ? request.permit.because() : decision.because;
   head.target = std::move(decision.path);
-  const std::string upgrade = upgrade_of(head);
+  judged.upgrade = upgrade_of(head);
   http::remove_hop_by_hop(head.fields);
   Prepared prepared = prepare_credentials(gateway, request, trail);
-  if (prepared.problem) {
-    co_return co_await answer_refusal(context.client, gateway, trail, *prepared.problem, &head);
+  judged.problem = std::move(prepared.problem);
+  judged.redactor = prepared.redactor;
+  return judged;
+}
+
+// One try over the upstream connection at hand.
+Awaitable<Result<void>> exchange_once(RequestContext& context, const http::RequestHead& head,
+                                      const Judged& judged, Trail& trail,
+                                      http::ExchangeResult& result) {
+  const Gateway& gateway = context.worker.gateway();
+  std::unique_ptr<http::BodyFilter> guard;
+  if (!gateway.credentials.empty() && head.framing.kind != http::Framing::Kind::none) {
+    guard = gateway.phantoms->guard();
   }
-  const Because& because =
-      decision.because.rule.empty() ? request.permit.because() : decision.because;
-  auto recorded = co_await trail.allow(because);
+  RequestHooks hooks(judged.redactor, std::move(guard));
+  const http::ExchangeTimes times = times_of(gateway.limits);
+  auto exchanged = co_await http::exchange(context.client, context.client_in, head, judged.upgrade,
+                                           *context.upstream.stream, context.upstream.in,
+                                           gateway.head_limits, times, hooks, result);
+  trail.moved(result.bytes_to_upstream, result.bytes_to_client);
+  trail.status(result.status);
+  co_return exchanged;
+}
+
+Awaitable<Next> finish(RequestContext& context, const http::ExchangeResult& result, Trail& trail) {
+  if (result.upgraded) {
+    co_await relay_upgraded(context, trail);
+    co_return Next::close;
+  }
+  if (result.upstream_reusable) {
+    context.upstream.stream->never_expires();
+  } else {
+    context.upstream.reset();
+  }
+  co_return result.client_reusable ? Next::keep : Next::close;
+}
+
+// The exchange broke. A refusal can be sent only while nothing of a response has been.
+Awaitable<Next> give_up(RequestContext& context, const PermittedRequest& request,
+                        const Error& error, const http::ExchangeResult& result, Trail& trail) {
+  trail.detail(error.what);
+  if (result.response_started) co_return Next::close;
+  Problem problem = problem_of(error, &request.permit.target());
+  if (error.code == ErrorCode::refused) problem.reason = Reason::phantom_elsewhere;
+  // Whatever is left of the body is not read: the connection ends with the answer.
+  http::RequestHead closing;
+  closing.method = request.head.method;
+  closing.keep_alive = false;
+  co_return co_await answer_refusal(context.client, context.worker.gateway(), trail, problem,
+                                    &closing);
+}
+
+}  // namespace
+
+Awaitable<Next> serve_request(RequestContext& context, PermittedRequest& request, Trail& trail) {
+  const Gateway& gateway = context.worker.gateway();
+  http::RequestHead& head = request.head;
+  const HostPort& target = request.permit.target();
+  const Judged judged = judge(gateway, request, trail);
+  const OnExit wiped([&] {
+    if (judged.redactor != nullptr) intercept::wipe_head(head);
+  });
+  if (judged.problem) {
+    co_return co_await answer_refusal(context.client, gateway, trail, *judged.problem, &head);
+  }
+  auto recorded = co_await trail.allow(judged.because);
   if (!recorded) {
     const Problem problem = problem_of(recorded.error(), &target);
     co_return co_await answer_refusal(context.client, gateway, trail, problem, &head);
   }
-
-  // A kept connection may have been closed by the upstream at this very moment: then once more,
-  // afresh.
-  Upstream& upstream = context.upstream;
-  bool fresh = !upstream.usable_for(target, request.tls);
+  bool kept = context.upstream.usable_for(target, request.tls);
   while (true) {
-    if (fresh) {
-      auto opened =
-          co_await open_upstream(context.worker, request.permit, request.tls, upstream, trail);
+    if (kept) {
+      trail.address(context.upstream.address);
+    } else {
+      auto opened = co_await open_upstream(context.worker, request.permit, request.tls,
+                                           context.upstream, trail);
       if (!opened) {
         const Problem problem = problem_of(opened.error(), &target);
         co_return co_await answer_refusal(context.client, gateway, trail, problem, &head);
       }
-    } else {
-      trail.address(upstream.address);
     }
-    auto guard = gateway.credentials.empty() || head.framing.kind == http::Framing::Kind::none
-                     ? std::unique_ptr<http::BodyFilter>()
-                     : gateway.phantoms->guard();
-    RequestHooks hooks(prepared.redactor, std::move(guard));
     http::ExchangeResult result;
-    const http::ExchangeTimes times = times_of(gateway.limits);
-    auto exchanged =
-        co_await http::exchange(context.client, context.client_in, head, upgrade, *upstream.stream,
-                                upstream.in, gateway.head_limits, times, hooks, result);
-    trail.moved(result.bytes_to_upstream, result.bytes_to_client);
-    trail.status(result.status);
-    if (!exchanged) {
-      upstream.reset();
-      const Error& error = exchanged.error();
-      const bool stale = !fresh && result.upstream_was_stale && idempotent(head.method);
-      if (stale) {
-        fresh = true;
-        continue;
-      }
-      if (prepared.redactor != nullptr) intercept::wipe_head(head);
-      trail.detail(error.what);
-      if (result.response_started) co_return Next::close;
-      Problem problem = problem_of(error, &target);
-      if (error.code == ErrorCode::refused) problem.reason = Reason::phantom_elsewhere;
-      http::RequestHead
-          closing;  // whatever is left of the body is not read: the connection ends here
-      closing.method = head.method;
-      closing.keep_alive = false;
-      co_return co_await answer_refusal(context.client, gateway, trail, problem, &closing);
-    }
-    if (prepared.redactor != nullptr) intercept::wipe_head(head);
-    if (result.upgraded) {
-      co_await relay_upgraded(context, trail);
-      co_return Next::close;
-    }
-    if (result.upstream_reusable) {
-      upstream.stream->never_expires();
-    } else {
-      upstream.reset();
-    }
-    co_return result.client_reusable ? Next::keep : Next::close;
+    auto exchanged = co_await exchange_once(context, head, judged, trail, result);
+    if (exchanged) co_return co_await finish(context, result, trail);
+    context.upstream.reset();
+    // A kept connection may have been closed by the upstream at this very moment: once more,
+    // afresh.
+    const bool stale = kept && result.upstream_was_stale && idempotent(head.method);
+    if (!stale) co_return co_await give_up(context, request, exchanged.error(), result, trail);
+    kept = false;
   }
 }
 

@@ -41,8 +41,9 @@ void Trail::refuse(const Problem& problem) {
   record_.because = Because{problem.reason, problem.rule};
   if (after_allow) {
     // The name was allowed, its addresses are not: a refusal all the same, told by the end record.
-    const bool by_policy =
-        problem.reason == Reason::private_address || problem.reason == Reason::authority_mismatch;
+    const bool by_policy = problem.reason == Reason::private_address ||
+                           problem.reason == Reason::phantom_elsewhere ||
+                           problem.reason == Reason::authority_mismatch;
     if (by_policy) gateway_.refusals.add(record_);
     return;
   }
