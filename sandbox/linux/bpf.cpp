@@ -2,6 +2,7 @@
 
 #include <linux/seccomp.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <stdexcept>
 
@@ -58,6 +59,34 @@ void BpfAssembler::give_if_at_least(std::uint32_t value, std::uint32_t action) {
 void BpfAssembler::give_if_any_bit(std::uint32_t bits, std::uint32_t action) {
   test(BPF_JSET, bits, 0, 1);
   give(action);
+}
+
+void BpfAssembler::give_by_value(std::vector<Case> cases) {
+  std::sort(cases.begin(), cases.end(),
+            [](const Case& a, const Case& b) { return a.value < b.value; });
+  std::vector<std::size_t> misses;
+  if (!cases.empty()) search(cases, 0, cases.size(), misses);
+  for (std::size_t miss : misses) {
+    code_[miss].k = static_cast<std::uint32_t>(code_.size() - miss - 1);
+  }
+}
+
+void BpfAssembler::search(const std::vector<Case>& cases, std::size_t first, std::size_t last,
+                          std::vector<std::size_t>& misses) {
+  if (last - first == 1) {
+    give_if_equal(cases[first].value, cases[first].action);
+    misses.push_back(code_.size());
+    code_.push_back(BPF_STMT(BPF_JMP | BPF_JA, 0));
+    return;
+  }
+  std::size_t middle = first + (last - first) / 2;
+  std::size_t branch = code_.size();
+  test(BPF_JGE, cases[middle].value, 0, 0);
+  search(cases, first, middle, misses);
+  std::size_t skip = code_.size() - branch - 1;
+  if (skip > 255) throw std::length_error("a table of a seccomp filter is too long to jump over");
+  code_[branch].jt = static_cast<std::uint8_t>(skip);
+  search(cases, middle, last, misses);
 }
 
 // Each test but the last jumps over its successors when true; the last skips the block when false.

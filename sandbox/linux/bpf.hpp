@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <utility>
 #include <vector>
 
 namespace nono::sandbox {
@@ -17,6 +18,15 @@ class BpfAssembler {
   void load_number();                     // the system call's number
   void load_low_word(unsigned argument);  // the low 32 bits of one of the six arguments
   void mask(std::uint32_t bits);          // accumulator &= bits
+
+  struct Case {
+    std::uint32_t value;
+    std::uint32_t action;
+  };
+  // Returns the action of the case that the accumulator equals, and goes on when it equals none. A
+  // binary search: the kernel runs the filter once per system call number when it is installed, and
+  // on each call whose arguments matter. The values must differ from each other.
+  void give_by_value(std::vector<Case> cases);
 
   void give(std::uint32_t action);  // return it
   void give_if_equal(std::uint32_t value, std::uint32_t action);
@@ -36,6 +46,9 @@ class BpfAssembler {
   std::vector<sock_filter> take() { return std::move(code_); }
 
  private:
+  // Emits the search of cases [first, last); each miss is a jump that is noted to be aimed later.
+  void search(const std::vector<Case>& cases, std::size_t first, std::size_t last,
+              std::vector<std::size_t>& misses);
   std::size_t begin_block(std::initializer_list<std::uint32_t> values);
   void end_block(std::size_t after_tests);
   void test(std::uint16_t code, std::uint32_t value, std::uint8_t if_true, std::uint8_t if_false);

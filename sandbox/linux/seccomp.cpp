@@ -195,8 +195,10 @@ std::vector<sock_filter> build_filter(const FilterOptions& options) {
   code.give_unless_equal(native_architecture, answer(ENOSYS));
   code.load_number();
   code.give_if_at_least(x32_bit, answer(ENOSYS));
-  for (long call : absent_calls) code.give_if_equal(number(call), answer(ENOSYS));
-  for (long call : forbidden_calls) code.give_if_equal(number(call), answer(EPERM));
+  std::vector<BpfAssembler::Case> cases;
+  for (long call : absent_calls) cases.push_back({number(call), answer(ENOSYS)});
+  for (long call : forbidden_calls) cases.push_back({number(call), answer(EPERM)});
+  code.give_by_value(std::move(cases));
   add_namespace_rules(code);
   add_ioctl_rules(code);
   add_socketpair_rules(code);

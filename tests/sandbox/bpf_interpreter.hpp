@@ -26,6 +26,9 @@ inline std::uint32_t interpret(const std::vector<sock_filter>& code, const secco
         continue;
       case BPF_RET | BPF_K:
         return op.k;
+      case BPF_JMP | BPF_JA:
+        at += op.k;
+        continue;
       case BPF_JMP | BPF_JEQ | BPF_K:
         taken = accumulator == op.k;
         break;

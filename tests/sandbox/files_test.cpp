@@ -255,6 +255,68 @@ TEST_CASE("a denied path inside a grant is hidden, and cannot be uncovered or mo
   }
 }
 
+TEST_CASE("a denied path that is a symbolic link hides what it points to") {
+  for (User user : users()) {
+    if (!can_sandbox(user)) return;
+    Directory place(user, public_place());
+    write_text(place / "real", "the secret", user);
+    std::filesystem::create_symlink("real", place / ".netrc");
+    SandboxPlan plan =
+        with_grant("cat " + place / ".netrc" + " " + place / "real", place.path(), true);
+    plan.denies = {{place / ".netrc", "deny_credentials"}};
+    Outcome outcome = run(plan, user);
+    INFO(describe(outcome));
+    CHECK(outcome.ok);
+    CHECK(outcome.out.find("the secret") == std::string::npos);
+  }
+}
+
+TEST_CASE("the runtime directory is private") {
+  for (User user : users()) {
+    std::string runtime = "/run/user/" + std::to_string(user.uid);
+    if (!can_sandbox(user)) return;
+    if (::geteuid() != 0 || std::filesystem::exists(runtime)) {
+      WARN("skipped by name: runtime directory for uid " << user.uid << ", it exists already");
+      continue;
+    }
+    make_directory(runtime, user);
+    write_text(runtime + "/bus", "the secret", user);
+    SandboxPlan plan =
+        shell("ls " + runtime + "; echo mine > " + runtime + "/f; cat " + runtime + "/f");
+    plan.grants.push_back({"/run", true, false, true});
+    Outcome outcome = run(plan, user);
+    std::filesystem::remove_all(runtime);
+    INFO(describe(outcome));
+    CHECK(outcome.out == "mine\n");
+  }
+}
+
+TEST_CASE("a grant of everything still leaves /proc, terminals and denied paths closed") {
+  for (User user : users()) {
+    if (!can_sandbox(user)) return;
+    Directory place(user, public_place());
+    write_text(place / "secret", "the secret", user);
+    write_text(place / "nono.yaml", "policy", user);
+    SandboxPlan plan =
+        with_grant("cd " + place.path() +
+                       "; echo x > f; cat secret; rm secret; mv secret s2; "
+                       "echo x > nono.yaml; echo x > /proc/sys/kernel/core_pattern; ls /dev/pts; "
+                       "ls -d /proc/[0-9]* | wc -l",
+                   "/", true);
+    plan.denies = {{place / "secret", "deny_credentials"}};
+    plan.read_only_paths = {place / "nono.yaml"};
+    Outcome outcome = run(plan, user);
+    INFO(describe(outcome));
+    CHECK(outcome.code == 0);
+    CHECK(read_text(place / "f") == "x\n");
+    CHECK(outcome.out.find("the secret") == std::string::npos);
+    CHECK(read_text(place / "secret") == "the secret");
+    CHECK(read_text(place / "nono.yaml") == "policy");
+    CHECK(outcome.out.find("ptmx\n") != std::string::npos);
+    CHECK(read_text("/proc/sys/kernel/core_pattern") != "x\n");
+  }
+}
+
 TEST_CASE("a policy file in a writable grant can be read but not changed, moved or replaced") {
   for (User user : users()) {
     if (!can_sandbox(user)) return;

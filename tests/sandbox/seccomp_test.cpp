@@ -235,6 +235,25 @@ TEST_CASE("an open network frees internet sockets and nothing else") {
   CHECK(ask_on(native, SYS_ioctl, {0, TIOCSTI}, open) == error(EPERM));
 }
 
+TEST_CASE("a table gives each value its action and lets every other pass") {
+  for (std::uint32_t count = 0; count < 60; ++count) {
+    BpfAssembler code;
+    std::vector<BpfAssembler::Case> cases;
+    for (std::uint32_t i = count; i > 0; --i) cases.push_back({i * 3, error(static_cast<int>(i))});
+    code.load_number();
+    code.give_by_value(std::move(cases));
+    code.give(allow);
+    std::vector<sock_filter> filter = code.take();
+    for (std::uint32_t value = 0; value < 200; ++value) {
+      seccomp_data data = {};
+      data.nr = static_cast<int>(value);
+      bool listed = value != 0 && value % 3 == 0 && value / 3 <= count;
+      std::uint32_t expected = listed ? error(static_cast<int>(value / 3)) : allow;
+      if (interpret(filter, data) != expected) FAIL(count << " " << value);
+    }
+  }
+}
+
 TEST_CASE("a block that is too long to jump over is refused when assembling") {
   BpfAssembler code;
   CHECK_THROWS(code.when_one_of({1}, [&] {
