@@ -347,7 +347,7 @@ TEST_CASE("chunk extensions are bounded over the whole body") {
 TEST_CASE("a body that ends early never looks complete") {
   CHECK(refused("hell", length(5)).code == ErrorCode::bad_request);
   CHECK(refused("", length(5), Side::upstream).code == ErrorCode::bad_response);
-  for (const std::string& body : {"5\r\nhell", "5\r\nhello", "5\r\nhello\r\n", "5\r\nhello\r\n0",
+  for (const std::string body : {"5\r\nhell", "5\r\nhello", "5\r\nhello\r\n", "5\r\nhello\r\n0",
                                   "5\r\nhello\r\n0\r\n", "5\r\nhello\r\n0\r\n\r", "5"}) {
     INFO(body);
     Ends ends;

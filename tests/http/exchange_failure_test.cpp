@@ -70,7 +70,7 @@ TEST_CASE("an answer sent before the upstream closed its ears is still read") {
 }
 
 TEST_CASE("bytes behind a response without a body never reach a client, nor the next request") {
-  for (const std::string& response :
+  for (const std::string response :
        {"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello",
         "HTTP/1.1 204 No Content\r\n\r\nhello", "HTTP/1.1 304 Not Modified\r\n\r\nhello",
         "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: "
@@ -99,7 +99,7 @@ TEST_CASE("a response that came before its request is not believed") {
 }
 
 TEST_CASE("an upgrade that nobody asked for, or to something else, is refused") {
-  for (const std::string& upgrade : {"", "websocket"}) {
+  for (const std::string upgrade : {"", "websocket"}) {
     Scene scene;
     scene.upgrade = upgrade;
     scene.client.receive(get);
@@ -114,7 +114,7 @@ TEST_CASE("an upgrade that nobody asked for, or to something else, is refused") 
 }
 
 TEST_CASE("nothing of a response that cannot be framed reaches the client") {
-  for (const std::string& response :
+  for (const std::string response :
        {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
         "HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\nhello",
@@ -137,7 +137,7 @@ TEST_CASE("nothing of a response that cannot be framed reaches the client") {
 }
 
 TEST_CASE("a response cut off in its body is an error and never looks complete") {
-  for (const std::string& response :
+  for (const std::string response :
        {"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello",
         "HTTP/1.1 200 OK\r\nContent-Length: 50001\r\n\r\nhello",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
