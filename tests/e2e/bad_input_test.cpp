@@ -147,11 +147,11 @@ TEST_CASE("a client that sends one byte a second is let go while others are serv
       "s = socket.create_connection((sys.argv[1], int(sys.argv[2])))\n"
       "s.settimeout(1)\n"
       "start = time.monotonic()\n"
-      "while time.monotonic() - start < 40:\n"
+      "for byte in b'GET http://example.com/' + b'x' * 30:\n"
       "    try:\n"
-      "        s.send(b'G')\n"
-      "        if time.monotonic() - start > 1 and not s.recv(100): break\n"
-      "        if time.monotonic() - start > 1: print('answered'); break\n"
+      "        s.send(bytes([byte]))\n"
+      "        print('answer', s.recv(100)[:30])\n"
+      "        break\n"
       "    except TimeoutError: continue\n"
       "    except OSError: break\n"
       "print('let go after', int(time.monotonic() - start))\n";
@@ -165,7 +165,8 @@ TEST_CASE("a client that sends one byte a second is let go while others are serv
   const Finished ended = slow.wait(45s);
   INFO(ended.out << ended.err);
   CHECK_FALSE(ended.timed_out);
-  CHECK_THAT(ended.out, Contains("let go after") && !Contains("after 4"));
+  CHECK_THAT(ended.out, Contains("let go after 1"));  // 10 to 19 seconds
+  CHECK_THAT(ended.out, Contains("408") || !Contains("answer"));
 }
 
 TEST_CASE("ambiguous framing is refused") {
@@ -188,9 +189,9 @@ TEST_CASE("ambiguous framing is refused") {
 TEST_CASE("an authority that disagrees with Host is refused") {
   const auto served = serve();
   if (!served) return;
-  const std::string answer =
-      served->send("GET http://example.com/hello HTTP/1.1\r\nHost: evil.example\r\n" +
-                   served->authorization() + "\r\n");
+  const std::string answer = served->send(
+      "GET http://example.com/hello HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n" +
+      served->authorization() + "\r\n");
   INFO(answer);
   CHECK_THAT(answer, StartsWith("HTTP/1.1 4"));
   CHECK(served->stage->requests().empty());

@@ -95,7 +95,8 @@ TEST_CASE("no byte of the real key is anywhere the command can look") {
   const auto stage = Stage::make();
   if (!stage) return;
   stage->project_data("dump.py");
-  const Finished ended = run(with_key(*stage, {"python3", "dump.py"}));
+  stage->project_data("agent.py");
+  const Finished ended = run(with_key(*stage, {"sh", "-c", "python3 agent.py && python3 dump.py"}));
   INFO(ended.err);
   CHECK(ended.code == 0);
   CHECK_THAT(ended.out, Contains("env OPENAI_API_KEY sk-") && Contains("file /proc/self/environ"));
@@ -105,16 +106,26 @@ TEST_CASE("no byte of the real key is anywhere the command can look") {
   check_key_nowhere(*stage, ended);
 }
 
-TEST_CASE("the proxy's process shows the command nothing") {
-  const auto stage = Stage::make();
+void check_processes_hide_the_key(std::optional<uid_t> user) {
+  const auto stage = Stage::make(user);
   if (!stage) return;
   stage->project_file(
       "look.sh",
-      "for p in /proc/[0-9]*; do cat $p/environ $p/cmdline 2>/dev/null | tr '\\0' '\\n'; "
-      "ls -l $p/fd $p/exe 2>/dev/null; done; true\n");
+      "for p in /proc/[0-9]*; do cat $p/environ $p/cmdline $p/auxv 2>/dev/null | tr '\\0' '\\n'; "
+      "dd if=$p/mem bs=1 count=1 2>/dev/null; ls -l $p/fd $p/exe 2>/dev/null; done; "
+      "echo looked at $(ls -d /proc/[0-9]* | wc -l)\n");
   const Finished ended = run(with_key(*stage, {"sh", "look.sh"}));
+  INFO(ended.err);
+  CHECK_THAT(ended.out, Contains("looked at"));
   CHECK(ended.out.find(stage->real_key()) == std::string::npos);
-  CHECK_THAT(ended.out, !Contains("--proxy-credential"));
+}
+
+TEST_CASE("no process that the command can see shows the real key") {
+  check_processes_hide_the_key({});
+}
+
+TEST_CASE("no process that an ordinary user's command can see shows the real key") {
+  check_processes_hide_the_key(ordinary_user);
 }
 
 TEST_CASE("two runs have two phantoms") {
@@ -204,24 +215,37 @@ TEST_CASE("a key is read from a file and from a named variable") {
   check_real_key_arrived(*stage);
 }
 
-TEST_CASE("a key stored with secret-tool is read from a real keyring") {
-  const auto stage = Stage::make();
-  if (!stage) return;
+bool keyring_tools() {
   for (const char* tool : {"dbus-run-session", "gnome-keyring-daemon", "secret-tool"}) {
     if (run({{"sh", "-c", fmt::format("command -v {}", tool)}, plain_environment("/"), "", {}, ""})
             .code != 0) {
       std::printf("skipped by name: %s\n", tool);
-      return;
+      return false;
     }
   }
+  return true;
+}
+
+// `nono run` with these arguments where a fresh keyring is unlocked that holds the real key under
+// `account`.
+Command in_keyring(const Stage& stage, const std::string& account,
+                   const std::vector<std::string>& arguments) {
+  Command command = stage.nono_run(arguments);
+  const std::string script = std::string(NONO_SOURCE_DIR) + "/tests/e2e/data/keyring.sh";
+  command.argv.insert(command.argv.begin(),
+                      {"dbus-run-session", "--", "bash", script, account, stage.real_key()});
+  return command;
+}
+
+TEST_CASE("a key stored with secret-tool is read from a real keyring") {
+  const auto stage = Stage::make();
+  if (!stage || !keyring_tools()) return;
   stage->project_data("agent.py");
   for (const char* account : {"openai", "openai_api_key"}) {
-    Command command =
-        stage->nono_run({"-v", "--proxy-credential", "openai", "--", "python3", "agent.py"});
-    const std::string script = std::string(NONO_SOURCE_DIR) + "/tests/e2e/data/keyring.sh";
-    command.argv.insert(command.argv.begin(),
-                        {"dbus-run-session", "--", "bash", script, account, stage->real_key()});
-    const Finished ended = run(command, 90s);
+    const Finished ended =
+        run(in_keyring(*stage, account,
+                       {"-v", "--proxy-credential", "openai", "--", "python3", "agent.py"}),
+            90s);
     INFO(account << "\n" << ended.out << ended.err);
     CHECK(ended.code == 0);
     CHECK_THAT(ended.out, Contains("https 200") && Contains("base 200"));
@@ -231,15 +255,52 @@ TEST_CASE("a key stored with secret-tool is read from a real keyring") {
   check_real_key_arrived(*stage);
 }
 
-TEST_CASE("a missing secret exits 1 with the command that stores it") {
+TEST_CASE("without a keyring a missing secret exits 1 with the variable to set") {
   const auto stage = Stage::make();
   if (!stage) return;
   const Finished ended =
       run(stage->nono_run({"--proxy-credential", "openai", "--", "touch", "started"}));
   CHECK(ended.code == 1);
   CHECK_THAT(ended.err, Contains("openai"));
-  CHECK_THAT(ended.err, Contains("secret-tool store") || Contains("nono key set openai"));
+  CHECK_THAT(ended.err, Contains("export OPENAI_API_KEY"));
   CHECK_FALSE(std::filesystem::exists(stage->project() + "/started"));
+}
+
+TEST_CASE("with a keyring a missing secret exits 1 with the command that stores it") {
+  const auto stage = Stage::make();
+  if (!stage || !keyring_tools()) return;
+  const Finished ended = run(
+      in_keyring(*stage, "unrelated", {"--proxy-credential", "openai", "--", "touch", "started"}),
+      90s);
+  INFO(ended.err);
+  CHECK(ended.code == 1);
+  CHECK_THAT(ended.err, Contains("nono key set openai") || Contains("secret-tool store"));
+  CHECK_FALSE(std::filesystem::exists(stage->project() + "/started"));
+}
+
+TEST_CASE("a key stored by nono itself is used and listed and removed") {
+  const auto stage = Stage::make();
+  if (!stage || !keyring_tools()) return;
+  stage->project_data("agent.py");
+  const Command nono = stage->nono_run({"--credential", "openai", "--", "python3", "agent.py"});
+  std::string words;
+  for (const std::string& word : nono.argv) words += " '" + word + "'";
+  const std::string binary = nono.argv.front();
+  Command command = in_keyring(*stage, "unrelated", {});
+  command.argv.resize(6);
+  command.argv.insert(command.argv.end(),
+                      {"sh", "-c",
+                       "printf %s \"$KEY\" | " + binary + " key set openai && unset KEY && " +
+                           binary + " key list && " + words + " && " + binary +
+                           " key remove openai && " + binary + " key list"});
+  command.env["KEY"] = stage->real_key();
+  const Finished ended = run(command, 90s);
+  INFO(ended.out << ended.err);
+  CHECK(ended.code == 0);
+  CHECK_THAT(ended.out, Contains("https 200") && Contains("base 200"));
+  CHECK_THAT(ended.out.substr(0, ended.out.find("https 200")), Contains("openai"));
+  CHECK_THAT(ended.out.substr(ended.out.rfind("200")), !Contains("openai"));
+  check_key_nowhere(*stage, ended);
 }
 
 TEST_CASE("an unknown credential exits 1 or 2 with the names that exist") {

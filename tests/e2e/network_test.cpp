@@ -66,8 +66,8 @@ TEST_CASE("every decision is an audit line with its reason") {
 TEST_CASE("the end of a connection is an audit line with its bytes") {
   const auto stage = Stage::make();
   if (!stage) return;
-  run(stage->nono_run({"--allow-domain", "example.com", "--", "curl", "-sS", "--cacert",
-                       stage->ca_file(), "https://example.com/big", "-o", "big"}));
+  run(stage->nono_run({"--allow-domain", "example.com", "--", "curl", "-sS", "--cacert", "ca.pem",
+                       "https://example.com/big", "-o", "big"}));
   bool ended = false;
   for (const nlohmann::json& line : stage->audit()) {
     if (line.value("kind", "") != "end") continue;
@@ -187,9 +187,9 @@ TEST_CASE("the metadata address is refused whatever is allowed") {
 TEST_CASE("a tunnel passes TLS to the origin unopened") {
   const auto stage = Stage::make();
   if (!stage) return;
-  const Finished ended = run(stage->nono_run({"--network-profile", "minimal", "--allow-domain",
-                                              "huggingface.co", "--", "curl", "-sS", "--cacert",
-                                              stage->ca_file(), "https://huggingface.co/hello"}));
+  const Finished ended =
+      run(stage->nono_run({"--network-profile", "minimal", "--allow-domain", "huggingface.co", "--",
+                           "curl", "-sS", "--cacert", "ca.pem", "https://huggingface.co/hello"}));
   INFO(ended.err);
   CHECK(ended.code == 0);
   CHECK(ended.out == "hello\n");

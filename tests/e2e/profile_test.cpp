@@ -58,9 +58,9 @@ TEST_CASE("the guide's profile reaches its host through an opaque tunnel") {
   const auto stage = Stage::make();
   if (!stage) return;
   stage->project_data("untrusted-python.json");
-  const Finished ended = run(
-      with_profile(*stage, "untrusted-python.json",
-                   {"curl", "-sS", "--cacert", stage->ca_file(), "https://api.openai.com/hello"}));
+  const Finished ended =
+      run(with_profile(*stage, "untrusted-python.json",
+                       {"curl", "-sS", "--cacert", "ca.pem", "https://api.openai.com/hello"}));
   INFO(ended.err);
   CHECK(ended.out == "hello\n");
 }

@@ -113,6 +113,7 @@ void Stage::make_certificates() const {
                  "basicConstraints=critical,CA:FALSE"});
   // openssl writes as root; the CA's certificate is for everyone.
   fs::permissions(ca_file(), fs::perms{0644});
+  dir_.write("home/project/ca.pem", read_file(ca_file()));
 }
 
 void Stage::start_origin() {

@@ -29,7 +29,9 @@ class Stage {
   const std::string& real_key() const { return real_key_; }
   const std::string& project() const { return project_; }
   const std::string& home() const { return home_; }
-  std::string ca_file() const { return dir_ / "ca.pem"; }
+  std::string ca_file() const {
+    return dir_ / "ca.pem";
+  }  // the project holds a copy, for the sandbox
   std::string audit_file() const { return dir_ / "audit.jsonl"; }
   const TempDir& dir() const { return dir_; }
   // Files served below /files/.

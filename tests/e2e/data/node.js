@@ -1,7 +1,7 @@
 // Plain HTTP through the proxy that the environment names, by hand: no release of Node needed that does it itself.
 const http = require("http");
 const proxy = new URL(process.env.HTTP_PROXY);
-const headers = {};
+const headers = { Host: process.argv[2] };  // Node would name the proxy there
 if (proxy.password) {
   headers["Proxy-Authorization"] =
       "Basic " + Buffer.from(proxy.username + ":" + proxy.password).toString("base64");
