@@ -75,6 +75,7 @@ bool is_path(const std::string& profile) {
 
 // Policy and records the command must not change although a grant may hold them.
 std::vector<std::string> protected_paths(const RunOptions& options, const UserContext& user,
+                                         const SessionConfig& config,
                                          const std::string& audit_log) {
   std::vector<std::string> wanted{user.config_dir, user.state_dir};
   std::vector<std::string> profiles = options.policy.extends;
@@ -82,6 +83,7 @@ std::vector<std::string> protected_paths(const RunOptions& options, const UserCo
   for (const std::string& profile : profiles) {
     if (is_path(profile)) wanted.push_back(absolute(profile, user));
   }
+  wanted.insert(wanted.end(), config.policy_files.begin(), config.policy_files.end());
   if (!audit_log.empty()) wanted.push_back(audit_log);
   std::vector<std::string> existing;
   for (const std::string& path : wanted) {
@@ -107,6 +109,20 @@ void add_paths(const SessionConfig& config, sandbox::SandboxPlan& plan) {
   for (const DenyPath& deny : config.denies) {
     plan.denies.push_back(sandbox::FsDeny{deny.path, deny.origin});
   }
+}
+
+// True where the inherited TMPDIR can be written inside; otherwise the private /tmp takes its
+// place.
+bool temporary_directory_granted(const sandbox::SandboxPlan& plan, const UserContext& user) {
+  const std::optional<std::string> inherited = user.env("TMPDIR");
+  if (!inherited || *inherited == "/tmp") return true;
+  std::error_code error;
+  const std::string real = std::filesystem::canonical(*inherited, error).string();
+  if (error) return false;
+  return std::any_of(plan.grants.begin(), plan.grants.end(), [&](const sandbox::FsGrant& grant) {
+    const std::string below = grant.path == "/" ? "/" : grant.path + "/";
+    return grant.write && (real == grant.path || real.starts_with(below));
+  });
 }
 
 // Settings, command and configuration.
@@ -196,7 +212,7 @@ tl::expected<RunPlan, RunFailure> make_run_plan(const RunOptions& options,
       return tl::unexpected<RunFailure>(RunFailure{created.error(), exit_error});
     }
   }
-  plan.sandbox.read_only_paths = protected_paths(options, user, plan.audit_log);
+  plan.sandbox.read_only_paths = protected_paths(options, user, plan.config, plan.audit_log);
 
   std::map<std::string, std::string> additions;
   if (plan.config.network.mode == NetworkMode::filtered) {
@@ -209,6 +225,7 @@ tl::expected<RunPlan, RunFailure> make_run_plan(const RunOptions& options,
     additions = proxy_variables(access, plan.credentials);
     if (access.ca_bundle) additions.merge(redirected_ca_variables(user.env, *access.ca_bundle));
   }
+  if (!temporary_directory_granted(plan.sandbox, user)) additions["TMPDIR"] = "/tmp";
   const std::vector<std::string> values = credential_values(plan.config, user.env);
   const std::vector<std::string_view> views(values.begin(), values.end());
   ChildEnvironment environment =
