@@ -3,7 +3,6 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
-#include <openssl/rand.h>
 #include <openssl/x509v3.h>
 
 #include <array>
@@ -11,15 +10,14 @@
 
 #include "config/base/secret.hpp"
 #include "proxy/intercept/files.hpp"
+#include "proxy/intercept/random.hpp"
 
 namespace nono::intercept {
 
 namespace {
 
-using namespace std::chrono_literals;
-
-constexpr std::chrono::hours clock_slack = 1h;
-constexpr std::chrono::hours leaf_validity = 24h;
+constexpr std::chrono::hours clock_slack{1};
+constexpr std::chrono::hours leaf_validity{24};
 constexpr std::size_t common_name_max = 64;  // RFC 5280 A.1, ub-common-name
 constexpr std::size_t file_bytes_max = 1024 * 1024;
 
@@ -60,7 +58,7 @@ bool set_times(X509* certificate, std::chrono::system_clock::time_point not_afte
 // 127 random bits, so that no two certificates of any runs share issuer and serial.
 bool set_random_serial(X509* certificate) {
   std::array<unsigned char, 16> bytes{};
-  if (RAND_bytes(bytes.data(), static_cast<int>(bytes.size())) != 1) return false;
+  if (!fill_random(bytes)) return false;
   bytes[0] &= 0x7f;
   bytes[0] |= 0x40;  // positive and always of one length
   const std::unique_ptr<BIGNUM, Free<&BN_free>> number(

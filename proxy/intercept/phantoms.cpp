@@ -1,13 +1,13 @@
 #include "proxy/intercept/phantoms.hpp"
 
-#include <openssl/rand.h>
-
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <stdexcept>
 
 #include "config/base/secret.hpp"
 #include "proxy/intercept/encoding.hpp"
+#include "proxy/intercept/random.hpp"
 #include "proxy/server.hpp"
 
 namespace nono {
@@ -15,7 +15,7 @@ namespace nono {
 std::string make_token() {
   std::array<unsigned char, 32> bytes{};
   // A start-up failure: without randomness there is no session.
-  if (RAND_bytes(bytes.data(), static_cast<int>(bytes.size())) != 1) {
+  if (!intercept::fill_random(bytes)) {
     throw std::runtime_error("the system gives no random numbers");
   }
   constexpr std::string_view digits = "0123456789abcdef";

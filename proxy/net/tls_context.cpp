@@ -1,15 +1,11 @@
 #include "proxy/net/tls_context.hpp"
 
-#include <dirent.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <cstdlib>
 #include <string_view>
 
 #include "proxy/net/tls_link.hpp"
@@ -27,35 +23,6 @@ constexpr const char* ciphers_1_2 =
     "ECDHE-RSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384";
 constexpr std::string_view http_1_1 = "\x08http/1.1";  // as ALPN lists it, length first
 constexpr long session_seconds = 3600;
-
-constexpr std::array<const char*, 4> known_bundles = {
-    "/etc/ssl/certs/ca-certificates.crt",                 // Debian, Ubuntu, Alpine, Arch
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",  // Fedora, RHEL
-    "/etc/ssl/ca-bundle.pem",                             // openSUSE
-    "/etc/ssl/cert.pem",                                  // Alpine's base, macOS
-};
-constexpr std::array<const char*, 2> known_directories = {"/etc/ssl/certs", "/etc/pki/tls/certs"};
-
-std::optional<std::string> from_environment(const char* variable) {
-  const char* value = std::getenv(variable);
-  if (value == nullptr || *value == '\0') return std::nullopt;
-  return std::string(value);
-}
-
-// Whether a directory holds names like "5ed36f99.0", by which OpenSSL finds an issuer without
-// reading all.
-bool is_hashed(const char* path) {
-  const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(path), &::closedir);
-  if (!directory) return false;
-  while (const dirent* entry = ::readdir(directory.get())) {
-    const std::string_view name = entry->d_name;
-    if (name.size() == 10 && name[8] == '.' &&
-        name.substr(0, 8).find_first_not_of("0123456789abcdef") == name.npos) {
-      return true;
-    }
-  }
-  return false;
-}
 
 tl::unexpected<Error> context_failure() {
   const std::string reason = tls_reason(ERR_get_error());
@@ -155,20 +122,6 @@ void FreeSslContext::operator()(ssl_ctx_st* context) const noexcept {
 }
 void FreeSslSession::operator()(ssl_session_st* session) const noexcept {
   SSL_SESSION_free(session);
-}
-
-SystemRoots SystemRoots::find() {
-  SystemRoots roots;
-  roots.file = from_environment("SSL_CERT_FILE");
-  roots.directory = from_environment("SSL_CERT_DIR");
-  if (roots.directory) return roots;
-  for (const char* path : known_bundles) {
-    if (!roots.bundle && ::access(path, R_OK) == 0) roots.bundle = path;
-  }
-  for (const char* path : known_directories) {
-    if (!roots.directory && is_hashed(path)) roots.directory = path;
-  }
-  return roots;
 }
 
 Result<std::unique_ptr<ClientTlsContext>> ClientTlsContext::make(

@@ -137,8 +137,10 @@ Awaitable<Result<std::unique_ptr<TlsStream>>> TlsStream::connect(std::unique_ptr
   const std::string peer = target.host.to_string();
   bool named = false;
   if (target.host.is_name()) {
-    named =
-        SSL_set_tlsext_host_name(ssl, peer.c_str()) == 1 && SSL_set1_host(ssl, peer.c_str()) == 1;
+    // Spelled out: the macro SSL_set_tlsext_host_name casts in the old style.
+    void* sni = const_cast<char*>(peer.c_str());
+    named = SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, sni) == 1 &&
+            SSL_set1_host(ssl, peer.c_str()) == 1;
   } else {
     named = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), peer.c_str()) == 1;
   }

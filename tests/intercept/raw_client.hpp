@@ -38,7 +38,8 @@ struct RawClient {
       SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
     }
     SSL* ssl = SSL_new(context);
-    if (!sni.empty()) SSL_set_tlsext_host_name(ssl, sni.c_str());
+    if (!sni.empty())
+      SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, sni.data());
     if (!alpn.empty()) {
       SSL_set_alpn_protos(ssl, reinterpret_cast<const unsigned char*>(alpn.data()),
                           static_cast<unsigned>(alpn.size()));

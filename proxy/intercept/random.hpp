@@ -1,0 +1,12 @@
+#pragma once
+// Random bytes from the kernel.
+
+#include <cstddef>
+#include <span>
+
+namespace nono::intercept {
+
+// Fills `bytes` (at most 256) from getrandom(2); false where the system has none to give.
+bool fill_random(std::span<unsigned char> bytes) noexcept;
+
+}  // namespace nono::intercept
