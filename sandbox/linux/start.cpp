@@ -193,6 +193,15 @@ Result<void> check_plan(const SandboxPlan& plan) {
   return {};
 }
 
+// A descriptor of ours must not come to stand where standard input or output was closed.
+void fill_standard_descriptors() {
+  int fd = -1;
+  do {
+    fd = ::open("/dev/null", O_RDWR);
+  } while (fd >= 0 && fd < 3);
+  if (fd >= 3) ::close(fd);
+}
+
 std::vector<char*> pointers_to(const std::vector<std::string>& strings) {
   std::vector<char*> pointers;
   pointers.reserve(strings.size() + 1);
@@ -232,6 +241,7 @@ pid_t fork_launcher(Prepared& prepared, int channel, int go) {
 
 Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan) {
   if (Result<void> checked = check_plan(plan); !checked) return fail(checked.error());
+  fill_standard_descriptors();
   Prepared prepared = prepare(plan);
   auto [ours, theirs] = make_channel();
   auto [go_write, go_read] = make_channel();  // of its own, since another process listens there

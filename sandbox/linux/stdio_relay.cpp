@@ -58,7 +58,7 @@ tl::expected<StdioPlan, Failure> plan_stdio() {
   StdioPlan plan;
   for (int fd = 0; fd < 3; ++fd) {
     struct stat info = {};
-    if (::fstat(fd, &info) != 0) continue;  // closed, as a program may be started
+    if (::fstat(fd, &info) != 0) return failed(Step::stdio, errno);
     if (S_ISDIR(info.st_mode)) {
       plan.replacement[static_cast<std::size_t>(fd)] =
           UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC));

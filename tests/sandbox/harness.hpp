@@ -16,12 +16,14 @@
 #include <array>
 #include <catch2/catch.hpp>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 #include <sstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "sandbox/plan.hpp"
@@ -242,6 +244,15 @@ inline Outcome run(const SandboxPlan& plan, User user, const Drive& drive = go_a
 inline std::string describe(const Outcome& outcome) {
   return "code " + std::to_string(outcome.code) + " error '" + outcome.error + "' fix '" +
          outcome.fix + "' problem '" + outcome.problem + "' output:\n" + outcome.out;
+}
+
+// Waits for what the kernel does on its own time, bounded.
+inline bool eventually(const std::function<bool()>& condition) {
+  for (int i = 0; i < 1000; ++i) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return false;
 }
 
 // True where this machine can make the sandbox at all; says so once if not.

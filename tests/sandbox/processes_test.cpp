@@ -87,15 +87,6 @@ bool lives(const std::string& mark) {
   return false;
 }
 
-// Waits for what the kernel does on its own time, bounded.
-bool eventually(const std::function<bool()>& condition) {
-  for (int i = 0; i < 1000; ++i) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  return false;
-}
-
 std::string unique_number() {
   static int count = 0;
   return std::to_string(100000 + (::getpid() % 10000) * 10 + count++);
@@ -399,6 +390,84 @@ TEST_CASE("a relayed output whose reader went away gives the command SIGPIPE") {
     ::waitpid(parent, nullptr, 0);
     INFO(describe(outcome));
     CHECK(outcome.code == 128 + SIGPIPE);
+  }
+}
+
+TEST_CASE("closed standard descriptors are harmless") {
+  for (User user : users()) {
+    if (!can_sandbox(user)) return;
+    Pipe result;
+    pid_t parent = ::fork();
+    if (parent == 0) {
+      int kept = ::fcntl(result.write.get(), F_DUPFD_CLOEXEC, 10);
+      result = {};
+      for (int fd = 0; fd < 3; ++fd) ::close(fd);
+      be_parent(shell("cat; echo x; test -c /proc/self/fd/0 && test -c /proc/self/fd/2 && exit 8"),
+                user, go_and_wait, kept);
+    }
+    result.write.reset();
+    Outcome outcome;
+    parse(read_all(result.read.get()), outcome);
+    ::waitpid(parent, nullptr, 0);
+    INFO(describe(outcome));
+    CHECK(outcome.code == 8);
+  }
+}
+
+TEST_CASE("a directory on standard input becomes /dev/null") {
+  for (User user : users()) {
+    if (!can_sandbox(user)) return;
+    Directory place(user, public_place());
+    write_text(place / "secret", "the secret", user);
+    Pipe result;
+    pid_t parent = ::fork();
+    if (parent == 0) {
+      UniqueFd directory(::open(place.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+      ::dup2(directory.get(), 0);
+      SandboxPlan plan = probe([] {
+        struct stat info = {};
+        return ::fstat(0, &info) == 0 && S_ISCHR(info.st_mode) &&
+                       ::fchmodat(0, "secret", 0777, 0) != 0
+                   ? 0
+                   : 1;
+      });
+      be_parent(plan, user, go_and_wait, result.write.get());
+    }
+    result.write.reset();
+    Outcome outcome;
+    parse(read_all(result.read.get()), outcome);
+    ::waitpid(parent, nullptr, 0);
+    INFO(describe(outcome));
+    CHECK(outcome.code == 0);
+  }
+}
+
+TEST_CASE("killed at any moment, parent, launcher or pid 1 take everything with them") {
+  for (User user : users()) {
+    if (!can_sandbox(user)) return;
+    for (int round = 0; round < 24; ++round) {
+      std::string seconds = unique_number();
+      Running running = launch(shell("setsid sleep " + seconds + " & sleep " + seconds), user);
+      std::this_thread::sleep_for(std::chrono::microseconds(400 * (round / 3)));
+      // From the parent downwards, as far as the chain stands yet.
+      pid_t victim = running.parent;
+      for (int depth = 0; depth < round % 3; ++depth) {
+        std::string name = std::to_string(victim);
+        std::string child = read_text("/proc/" + name + "/task/" + name + "/children");
+        if (child.empty()) break;
+        victim = std::stoi(child);
+      }
+      ::kill(victim, SIGKILL);
+      // The output ends when the last process of the sandbox has.
+      running.input.reset();
+      read_all(running.output.get());
+      Outcome outcome;
+      parse(read_all(running.result.get()), outcome);
+      ::waitpid(running.parent, nullptr, 0);
+      INFO(round << " " << describe(outcome));
+      CHECK_FALSE(outcome.ok);
+      CHECK(eventually([&] { return !lives(seconds); }));
+    }
   }
 }
 

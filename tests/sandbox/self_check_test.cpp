@@ -57,7 +57,7 @@ TEST_CASE("on a machine that can sandbox every self-check holds") {
     });
     CHECK(code == 0);
   }
-  CHECK(left_behind().empty());
+  CHECK(eventually([] { return left_behind().empty(); }));  // others may be running
 }
 
 TEST_CASE("on a machine without user namespaces the self-check says so and what to do") {
@@ -74,7 +74,7 @@ TEST_CASE("on a machine without user namespaces the self-check says so and what 
     });
     CHECK(code == 0);
   }
-  CHECK(left_behind().empty());
+  CHECK(eventually([] { return left_behind().empty(); }));  // others may be running
 }
 
 TEST_CASE("outside a sandbox the same escapes succeed, so that their failing means something") {
