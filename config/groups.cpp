@@ -70,8 +70,7 @@ std::vector<GroupPath> system_read() {
        "/sys/kernel/mm/transparent_hugepage"});
 }
 
-std::vector<PathGroup> make_groups() {
-  std::vector<PathGroup> g;
+void add_default_grants(std::vector<PathGroup>& g) {
   g.push_back(grant("system_read_linux_core", system_read(), true));
   g.push_back(grant("devices",
                     both(read_write({"/dev/null", "/dev/zero", "/dev/full", "/dev/random",
@@ -91,7 +90,10 @@ std::vector<PathGroup> make_groups() {
                     read({"~/.gitconfig", "~/.config/git/config", "~/.config/git/ignore",
                           "~/.config/git/attributes"}),
                     true));
+}
 
+// No profile can exclude these.
+void add_required_denies(std::vector<PathGroup>& g) {
   g.push_back(deny("deny_credentials", {"~/.ssh",
                                         "~/.gnupg",
                                         "~/.aws",
@@ -127,7 +129,10 @@ std::vector<PathGroup> make_groups() {
       deny("deny_shell_configs", {"~/.zshrc", "~/.zprofile", "~/.zshenv", "~/.zlogin", "~/.zlogout",
                                   "~/.bashrc", "~/.bash_profile", "~/.bash_login", "~/.bash_logout",
                                   "~/.profile", "~/.config/fish", "~/.env", "~/.envrc"}));
+}
 
+// Included by name.
+void add_optional_grants(std::vector<PathGroup>& g) {
   g.push_back(grant("linux_runtime_state", read({"/run", "/var/run"})));
   g.push_back(grant("linux_sysfs_read", read({"/sys"})));
   g.push_back(grant("linux_temp_read", read({"/tmp"})));
@@ -148,7 +153,14 @@ std::vector<PathGroup> make_groups() {
                                           "~/.gradle/caches", "~/.gradle/wrapper"})));
   g.push_back(
       grant("nix_runtime", read({"/nix/store", "/nix/var/nix/profiles", "~/.nix-profile"})));
-  return g;
+}
+
+std::vector<PathGroup> make_groups() {
+  std::vector<PathGroup> groups;
+  add_default_grants(groups);
+  add_required_denies(groups);
+  add_optional_grants(groups);
+  return groups;
 }
 
 }  // namespace

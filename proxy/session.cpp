@@ -116,13 +116,13 @@ Session::~Session() {
   worker_.leave(*this);
 }
 
-void Session::abort() noexcept {
+void Session::cut() noexcept {
   if (current_ != nullptr) current_->close();
 }
 
 void Session::let_go() noexcept {
   leaving_ = true;
-  if (waiting_ && in_.empty()) abort();
+  if (waiting_ && in_.empty()) cut();
 }
 
 Awaitable<void> Session::run() {
@@ -269,42 +269,45 @@ Awaitable<Next> Session::serve_intercepted(const Permit& permit, Trail& trail) {
   const std::unique_ptr<TlsStream> tls = std::move(*accepted);
   current_ = tls.get();
   http::InputBuffer inner;
-  RequestContext context{worker_, *tls, inner, upstream_};
   Next next = Next::keep;
-  while (next == Next::keep && !leaving_) {
-    tls->expires_after(gateway_.limits.keep_alive_time_max);
-    waiting_ = true;
-    auto head = co_await http::read_request_head(*tls, inner, gateway_.head_limits);
-    waiting_ = false;
-    if (!head &&
-        (head.error().code == ErrorCode::closed || head.error().code == ErrorCode::timeout))
-      break;
-    Trail request_trail(gateway_, audit::Way::intercept);
-    request_trail.target(target);
-    if (!head) {
-      const Problem problem = problem_of(head.error(), &target);
-      next = co_await answer_refusal(*tls, gateway_, request_trail, problem, nullptr);
-      break;
-    }
-    tls->never_expires();
-    request_trail.request(head->method, head->target);
-    if (!host_agrees(*head, target, target.port)) {
-      const Problem problem = mismatch(*head, target);
-      next = co_await answer_refusal(*tls, gateway_, request_trail, problem, &*head);
-      continue;
-    }
-    if (head->target.empty() || (head->target.front() != '/' && head->target != "*")) {
-      const Problem problem =
-          bad_target("the request target inside TLS must be a path", "send the path only");
-      next = co_await answer_refusal(*tls, gateway_, request_trail, problem, &*head);
-      continue;
-    }
-    PermittedRequest request{*head, permit, true, {}, intercept::SubstituteMode::intercept};
-    next = co_await serve_request(context, request, request_trail);
-  }
+  while (next == Next::keep && !leaving_) next = co_await serve_inside(permit, *tls, inner);
   co_await tls->close_gracefully();
   current_ = nullptr;
   co_return Next::close;
+}
+
+// One request inside an intercepted connection: it must be for the host that the connection is for.
+Awaitable<Next> Session::serve_inside(const Permit& permit, TlsStream& tls,
+                                      http::InputBuffer& inner) {
+  const HostPort& target = permit.target();
+  tls.expires_after(gateway_.limits.keep_alive_time_max);
+  waiting_ = true;
+  auto head = co_await http::read_request_head(tls, inner, gateway_.head_limits);
+  waiting_ = false;
+  if (!head &&
+      (head.error().code == ErrorCode::closed || head.error().code == ErrorCode::timeout)) {
+    co_return Next::close;
+  }
+  Trail trail(gateway_, audit::Way::intercept);
+  trail.target(target);
+  if (!head) {
+    const Problem problem = problem_of(head.error(), &target);
+    co_return co_await answer_refusal(tls, gateway_, trail, problem, nullptr);
+  }
+  tls.never_expires();
+  trail.request(head->method, head->target);
+  if (!host_agrees(*head, target, target.port)) {
+    const Problem problem = mismatch(*head, target);
+    co_return co_await answer_refusal(tls, gateway_, trail, problem, &*head);
+  }
+  if (head->target.empty() || (head->target.front() != '/' && head->target != "*")) {
+    const Problem problem =
+        bad_target("the request target inside TLS must be a path", "send the path only");
+    co_return co_await answer_refusal(tls, gateway_, trail, problem, &*head);
+  }
+  RequestContext context{worker_, tls, inner, upstream_};
+  PermittedRequest request{*head, permit, true, {}, intercept::SubstituteMode::intercept};
+  co_return co_await serve_request(context, request, trail);
 }
 
 Awaitable<Next> Session::serve_forward(http::RequestHead& head) {

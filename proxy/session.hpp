@@ -11,6 +11,8 @@
 
 namespace nono {
 
+class TlsStream;
+
 class Session {
  public:
   // `trusted`: the listener is the session's identity, so no token is asked for.
@@ -21,7 +23,7 @@ class Session {
 
   Awaitable<void> run();
   // Closes at once: run() then ends by itself.
-  void abort() noexcept;
+  void cut() noexcept;
   // The proxy is stopping: ends the connection now where it only waits for another request,
   // otherwise after the one that is under way.
   void let_go() noexcept;
@@ -32,6 +34,7 @@ class Session {
   Awaitable<Next> serve_connect(http::RequestHead& head);
   Awaitable<Next> serve_tunnel(const Permit& permit, Trail& trail);
   Awaitable<Next> serve_intercepted(const Permit& permit, Trail& trail);
+  Awaitable<Next> serve_inside(const Permit& permit, TlsStream& tls, http::InputBuffer& inner);
   Awaitable<Next> serve_forward(http::RequestHead& head);
   Awaitable<Next> serve_reverse(http::RequestHead& head);
   Awaitable<Next> refuse(Trail& trail, const Problem& problem, const http::RequestHead* head);
@@ -41,7 +44,7 @@ class Session {
   std::unique_ptr<TcpStream> client_;
   http::InputBuffer in_;
   Upstream upstream_;    // kept between requests of this connection
-  ByteStream* current_;  // what abort() closes: the socket, or TLS upon it
+  ByteStream* current_;  // what cut() closes: the socket, or TLS upon it
   bool trusted_;
   bool first_ = true;
   bool waiting_ = false;  // for a request's first byte

@@ -215,7 +215,7 @@ void Worker::begin_stop(std::chrono::milliseconds grace) {
   grace_timer_.expires_after(grace);
   grace_timer_.async_wait([this](const ErrorCodeSys& code) {
     if (code) return;
-    for (Session* session : sessions_) session->abort();
+    for (Session* session : sessions_) session->cut();
     // Whatever does not end now waits for nothing of ours: leave it.
     grace_timer_.expires_after(std::chrono::milliseconds(500));
     grace_timer_.async_wait([this](const ErrorCodeSys&) { context_.stop(); });

@@ -32,7 +32,8 @@ TEST_CASE("the hosts of package registries are what the installed clients say") 
   Home home;
   script(
       home, "npm",
-      R"(echo '{"registry": "https://npm.example/", "@own:registry": "https://own.example:8443/x", "other": "https://no.example"}')");
+      R"(echo '{"registry": "https://npm.example/", "@own:registry": "https://own.example:8443/x",)"
+      R"( "other": "https://no.example"}')");
   script(home, "go",
          "printf 'https://go.example,https://second.example|direct\\nsums.example+hash\\n'");
   script(home, "cargo",
