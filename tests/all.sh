@@ -38,7 +38,7 @@ in_network() {
   if [ "$(id -u)" = 0 ]; then
     "$@"
   else
-    unshare --user --map-root-user --net -- /bin/sh -c 'ip link set lo up && exec "$@"' sh "$@"
+    unshare --user --map-current-user --keep-caps --net -- /bin/sh -c 'ip link set lo up && exec "$@"' sh "$@"
   fi
 }
 

@@ -39,7 +39,7 @@ def in_own_network():
     """Port 443 belongs to root: an ordinary user gets a network namespace in which it may be bound."""
     print("example: port 443 needs a network namespace of our own here", flush=True)
     again = [sys.executable, str(HERE / "run.py"), *sys.argv[1:]]
-    os.execvp("unshare", ["unshare", "--user", "--map-root-user", "--net", "env", "NONO_EXAMPLE_INSIDE=1", *again])
+    os.execvp("unshare", ["unshare", "--user", "--map-current-user", "--keep-caps", "--net", "env", "NONO_EXAMPLE_INSIDE=1", *again])
 
 
 def loopback_up():
