@@ -1,7 +1,6 @@
 // I: pid 1 of the sandbox. When it ends, the kernel ends everything else in it.
 
 #include <poll.h>
-#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -27,14 +26,15 @@ Done confine_self(const Prepared& prepared) {
 }
 
 // Collects every process that ended; returns when the command did, with its status.
-bool reap(pid_t command, int stop_event, int& status) {
+bool reap(pid_t command, int jobs, int& status) {
   for (;;) {
     int now = 0;
-    pid_t pid = ::waitpid(-1, &now, WNOHANG | WUNTRACED);
+    pid_t pid = ::waitpid(-1, &now, WNOHANG | WUNTRACED | WCONTINUED);
     if (pid <= 0) return false;
     if (pid != command) continue;  // an orphan that we inherited
-    if (WIFSTOPPED(now)) {
-      ::eventfd_write(stop_event, 1);
+    if (WIFSTOPPED(now) || WIFCONTINUED(now)) {
+      char event = WIFSTOPPED(now) ? job_stopped : job_continued;
+      if (::write(jobs, &event, 1) < 0 && errno == EPIPE) ::_exit(125);  // L is gone
       continue;
     }
     status = now;
@@ -50,16 +50,17 @@ bool reap(pid_t command, int stop_event, int& status) {
   ::_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
-[[noreturn]] void serve(pid_t command, int channel, int stop_event) {
+[[noreturn]] void serve(pid_t command, int channel, int jobs) {
   sigset_t child_changed;
   sigemptyset(&child_changed);
   sigaddset(&child_changed, SIGCHLD);
   UniqueFd changed(::signalfd(-1, &child_changed, SFD_CLOEXEC | SFD_NONBLOCK));
   for (;;) {
     int status = 0;
-    if (reap(command, stop_event, status)) end_with(channel, status);
-    pollfd polls[] = {{changed.get(), POLLIN, 0}, {channel, POLLIN, 0}};
-    if (::poll(polls, 2, -1) < 0) continue;
+    if (reap(command, jobs, status)) end_with(channel, status);
+    pollfd polls[] = {{changed.get(), POLLIN, 0}, {channel, POLLIN, 0}, {jobs, 0, 0}};
+    if (::poll(polls, 3, -1) < 0) continue;
+    if (polls[2].revents != 0) ::_exit(125);  // L is gone, and everything goes with it
     if (polls[0].revents != 0) {
       signalfd_siginfo info;
       while (::read(changed.get(), &info, sizeof info) > 0) {
@@ -75,11 +76,12 @@ bool reap(pid_t command, int stop_event, int& status) {
 
 }  // namespace
 
-void run_init(const Prepared& prepared, StdioPlan& stdio, int channel, int go, int stop_event) {
+void run_init(const Prepared& prepared, StdioPlan& stdio, int channel, int go, JobPipe& jobs) {
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) {
     report_and_exit(channel, {Step::peer_gone, errno, {}});
   }
   stdio.copies.clear();
+  jobs.read.reset();
   if (Done done = build_tree(prepared.mounts); !done) report_and_exit(channel, done.error());
 
   pid_t command = ::fork();
@@ -89,7 +91,7 @@ void run_init(const Prepared& prepared, StdioPlan& stdio, int channel, int go, i
   ::close(go);
   stdio.replacement = {};
   if (Done done = confine_self(prepared); !done) report_and_exit(channel, done.error());
-  serve(command, channel, stop_event);
+  serve(command, channel, jobs.write.get());
 }
 
 }  // namespace nono::sandbox

@@ -57,6 +57,26 @@ Done add_rule(int ruleset, const LandlockRule& rule, std::uint64_t handled) {
   return {};
 }
 
+// /dev/stdin, /dev/stdout and /dev/stderr open the terminal or file that stands behind a descriptor
+// once more. It gets the rights that the descriptor has already, and nothing beside it does. Pipes
+// need no rule.
+void add_standard_descriptors(int ruleset, std::uint64_t handled) {
+  for (int fd = 0; fd < 3; ++fd) {
+    struct stat info = {};
+    int flags = ::fcntl(fd, F_GETFL);
+    if (flags < 0 || (flags & O_PATH) != 0 || ::fstat(fd, &info) != 0) continue;
+    bool terminal = S_ISCHR(info.st_mode) && ::isatty(fd) == 1;
+    if (!terminal && !S_ISREG(info.st_mode)) continue;
+    int mode = flags & O_ACCMODE;
+    std::uint64_t rights = terminal ? access_fs::ioctl_dev : 0;
+    if (mode != O_WRONLY) rights |= access_fs::read_file;
+    if (mode != O_RDONLY) rights |= access_fs::write_file | access_fs::truncate;
+    LandlockPathBeneathAttr attr = {rights & handled, fd};
+    // Where it fails, opening fails later, and the descriptor itself works.
+    (void)::syscall(sys_landlock_add_rule, ruleset, landlock_rule_path_beneath, &attr, 0);
+  }
+}
+
 }  // namespace
 
 int landlock_abi() {
@@ -101,6 +121,7 @@ Done apply_landlock(const std::vector<LandlockRule>& rules) {
   for (const LandlockRule& rule : rules) {
     if (Done added = add_rule(ruleset.get(), rule, attr.handled_access_fs); !added) return added;
   }
+  add_standard_descriptors(ruleset.get(), attr.handled_access_fs);
   if (::syscall(sys_landlock_restrict_self, ruleset.get(), 0) != 0) {
     return failed(Step::landlock, errno, "restrict");
   }

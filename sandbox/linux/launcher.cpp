@@ -1,10 +1,10 @@
 // L: the one process of the sandbox that the host sees as the parent's child.
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <linux/close_range.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 
 #include "sandbox/linux/capabilities.hpp"
@@ -85,11 +86,13 @@ Done leave_host(const Prepared& prepared, int channel) {
   return {};
 }
 
-// The command was stopped by a signal that the parent did not get: stop the parent as well, so that
-// its shell sees a stopped job.
-void stop_parent(pid_t parent, int stop_event) {
-  eventfd_t count = 0;
-  if (::eventfd_read(stop_event, &count) == 0 && ::getppid() == parent) ::kill(parent, SIGSTOP);
+// The command was stopped by a signal that the parent did not get, or continued: the parent shares
+// that, so that its shell sees what it would see of the command.
+void follow_command(pid_t parent, int jobs) {
+  char event = 0;
+  while (::read(jobs, &event, 1) == 1) {
+    if (::getppid() == parent) ::kill(parent, event == job_stopped ? SIGSTOP : SIGCONT);
+  }
 }
 
 // What the command wrote last is still in the pipes when it has ended.
@@ -103,8 +106,16 @@ void finish_output(std::vector<StdioCopy>& copies) {
   }
 }
 
+bool make_job_pipe(JobPipe& jobs) {
+  std::array<int, 2> ends = {-1, -1};
+  if (::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) != 0) return false;
+  jobs.read = UniqueFd(ends[0]);
+  jobs.write = UniqueFd(ends[1]);
+  return true;
+}
+
 // Until I has ended; returns its exit code.
-int serve(const Prepared& prepared, pid_t init, int stop_event, std::vector<StdioCopy>& copies) {
+int serve(const Prepared& prepared, pid_t init, int jobs, std::vector<StdioCopy>& copies) {
   sigset_t child_ended;
   sigemptyset(&child_ended);
   sigaddset(&child_ended, SIGCHLD);
@@ -116,7 +127,7 @@ int serve(const Prepared& prepared, pid_t init, int stop_event, std::vector<Stdi
       finish_output(copies);
       return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     }
-    std::vector<pollfd> polls = {{ended.get(), POLLIN, 0}, {stop_event, POLLIN, 0}};
+    std::vector<pollfd> polls = {{ended.get(), POLLIN, 0}, {jobs, POLLIN, 0}};
     for (const StdioCopy& copy : copies) {
       polls.push_back({copy.done() ? -1 : copy.waiting_on(), copy.waiting_for(), 0});
     }
@@ -126,7 +137,7 @@ int serve(const Prepared& prepared, pid_t init, int stop_event, std::vector<Stdi
       while (::read(ended.get(), &info, sizeof info) > 0) {
       }
     }
-    if (polls[1].revents != 0) stop_parent(prepared.parent, stop_event);
+    if (polls[1].revents != 0) follow_command(prepared.parent, jobs);
     for (std::size_t i = 0; i < copies.size(); ++i) {
       if (polls[i + 2].revents != 0) copies[i].step();
     }
@@ -152,16 +163,18 @@ void run_launcher(const Prepared& prepared, int channel, int go) {
 
   tl::expected<StdioPlan, Failure> stdio = plan_stdio();
   if (!stdio) report_and_exit(channel, stdio.error());
-  UniqueFd stop_event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  pid_t init = stop_event ? ::fork() : -1;
+  JobPipe jobs;
+  if (!make_job_pipe(jobs)) report_and_exit(channel, {Step::start, errno, {}});
+  pid_t init = ::fork();
   if (init < 0) report_and_exit(channel, {Step::start, errno, {}});
-  if (init == 0) run_init(prepared, *stdio, channel, go, stop_event.get());
+  if (init == 0) run_init(prepared, *stdio, channel, go, jobs);
 
+  jobs.write.reset();
   ::close(go);
   ::close(channel);  // so that the parent sees the end of I
   stdio->replacement = {};
   if (!drop_capabilities()) ::_exit(125);  // I dies with us
-  ::_exit(serve(prepared, init, stop_event.get(), stdio->copies));
+  ::_exit(serve(prepared, init, jobs.read.get(), stdio->copies));
 }
 
 }  // namespace nono::sandbox

@@ -5,6 +5,7 @@
 #include <csignal>
 #include <vector>
 
+#include "config/base/fd.hpp"
 #include "sandbox/linux/failure.hpp"
 #include "sandbox/linux/landlock.hpp"
 #include "sandbox/linux/mounts.hpp"
@@ -39,10 +40,19 @@ struct Prepared {
 
 struct StdioPlan;
 
-// I, pid 1 of the sandbox: builds the file tree, starts C, reaps, forwards signals. `stop_event`
-// tells L that the command was stopped.
+// What I tells L about the command, a byte each. L's end closing tells I that L is dead, which
+// PDEATHSIG misses when it happens before I has asked for it.
+struct JobPipe {
+  UniqueFd read;
+  UniqueFd write;
+};
+constexpr char job_stopped = 's';
+constexpr char job_continued = 'c';
+
+// I, pid 1 of the sandbox: builds the file tree, starts C, reaps, forwards signals, tells L when
+// the command was stopped or continued.
 [[noreturn]] void run_init(const Prepared& prepared, StdioPlan& stdio, int channel, int go,
-                           int stop_event);
+                           JobPipe& jobs);
 
 // C: confines itself, waits for the parent's GO, becomes the command.
 [[noreturn]] void run_payload(const Prepared& prepared, const StdioPlan& stdio, int channel,

@@ -142,6 +142,41 @@ TEST_CASE("killing the launcher ends everything and is reported") {
   }
 }
 
+TEST_CASE("a launcher killed before pid 1 is set up leaves no command running") {
+  for (User user : users()) {
+    if (!can_sandbox(user)) return;
+    for (int round = 0; round < 20; ++round) {
+      std::string seconds = unique_number();
+      Outcome outcome = run(shell("sleep " + seconds), user, [&](SandboxChannel& channel) {
+        pid_t launcher = std::stoi(read_text("/proc/thread-self/children"));
+        (void)channel.go();
+        for (volatile int delay = 0; delay < round * 2000; delay = delay + 1) {
+        }
+        ::kill(launcher, SIGKILL);
+        return channel.wait();
+      });
+      INFO(describe(outcome));
+      CHECK_FALSE(outcome.ok);
+      CHECK(eventually([&] { return !lives(seconds); }));
+    }
+  }
+}
+
+TEST_CASE("a command that another process continues continues the parent") {
+  for (User user : users()) {
+    if (!can_sandbox(user)) return;
+    Running running =
+        launch(shell("me=$$; (sleep 0.3; kill -CONT $me) & kill -STOP $$; echo after"), user);
+    int status = 0;
+    REQUIRE(::waitpid(running.parent, &status, WUNTRACED) == running.parent);
+    REQUIRE(WIFSTOPPED(status));
+    REQUIRE(::waitpid(running.parent, &status, WCONTINUED) == running.parent);
+    CHECK(WIFCONTINUED(status));
+    CHECK(next_line(running.output.get()) == "after");
+    CHECK(running.finish().code == 0);
+  }
+}
+
 TEST_CASE("destroying the channel ends the sandbox") {
   for (User user : users()) {
     if (!can_sandbox(user)) return;
