@@ -48,20 +48,20 @@ run_all_tests() {
   export NONO_TEST_VENV="$PWD/build/venv"
 
   build debug all
-  run_ctest tidy build/debug -R '^tidy: '
+  run_ctest tidy build/debug -R '^tidy:'
   say "coroutine lint"
   tests/tidy/coroutine_lint.sh build/debug
   run_ctest --own-network debug build/debug
 
   build tsan all
   # What crosses threads: the pool behind the keystore, the audit writer, a server of several workers.
-  run_ctest tsan build/tsan -R '^(keystore|dns|net|proxy): '
+  run_ctest tsan build/tsan -R '^(keystore|dns|net|proxy):'
 
   build gcc all
-  run_ctest gcc build/gcc -R '^(base|config|policy|dns|keystore|http|net|proxy): '
+  run_ctest gcc build/gcc -R '^(base|config|policy|dns|keystore|http|intercept|net|proxy|cli):'
 
   build release nono
-  NONO_TEST_BINARY="$PWD/build/release/nono" run_ctest --own-network release build/debug -R '^e2e: '
+  NONO_TEST_BINARY="$PWD/build/release/nono" run_ctest --own-network release build/debug -R '^e2e:'
 
   say "all passed"
   printf '%s\n' "${closing_lines[@]}"
