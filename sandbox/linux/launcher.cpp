@@ -88,12 +88,33 @@ Done leave_host(const Prepared& prepared, int channel) {
 
 // The command was stopped by a signal that the parent did not get, or continued: the parent shares
 // that, so that its shell sees what it would see of the command.
-void follow_command(pid_t parent, int jobs) {
-  char event = 0;
-  while (::read(jobs, &event, 1) == 1) {
-    if (::getppid() == parent) ::kill(parent, event == job_stopped ? SIGSTOP : SIGCONT);
+class JobFollower {
+ public:
+  JobFollower(pid_t parent, int jobs) : parent_(parent), jobs_(jobs) {}
+
+  void follow() {
+    char event = 0;
+    while (::read(jobs_, &event, 1) == 1) {
+      stopped_ = event == job_stopped;
+      tell(stopped_ ? SIGSTOP : SIGCONT);
+    }
   }
-}
+
+  // A command that was continued and ended at once was only seen to end.
+  void finish() {
+    follow();
+    if (stopped_) tell(SIGCONT);
+  }
+
+ private:
+  void tell(int number) const {
+    if (::getppid() == parent_) ::kill(parent_, number);
+  }
+
+  pid_t parent_;
+  int jobs_;
+  bool stopped_ = false;
+};
 
 // What the command wrote last is still in the pipes when it has ended.
 void finish_output(std::vector<StdioCopy>& copies) {
@@ -120,10 +141,12 @@ int serve(const Prepared& prepared, pid_t init, int jobs, std::vector<StdioCopy>
   sigemptyset(&child_ended);
   sigaddset(&child_ended, SIGCHLD);
   UniqueFd ended(::signalfd(-1, &child_ended, SFD_CLOEXEC | SFD_NONBLOCK));
+  JobFollower follower(prepared.parent, jobs);
   for (;;) {
     int status = 0;
     pid_t pid = ::waitpid(init, &status, WNOHANG);
     if (pid == init) {
+      follower.finish();
       finish_output(copies);
       return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     }
@@ -137,7 +160,7 @@ int serve(const Prepared& prepared, pid_t init, int jobs, std::vector<StdioCopy>
       while (::read(ended.get(), &info, sizeof info) > 0) {
       }
     }
-    if (polls[1].revents != 0) follow_command(prepared.parent, jobs);
+    if (polls[1].revents != 0) follower.follow();
     for (std::size_t i = 0; i < copies.size(); ++i) {
       if (polls[i + 2].revents != 0) copies[i].step();
     }

@@ -170,10 +170,20 @@ TEST_CASE("a command that another process continues continues the parent") {
     int status = 0;
     REQUIRE(::waitpid(running.parent, &status, WUNTRACED) == running.parent);
     REQUIRE(WIFSTOPPED(status));
-    REQUIRE(::waitpid(running.parent, &status, WCONTINUED) == running.parent);
-    CHECK(WIFCONTINUED(status));
     CHECK(next_line(running.output.get()) == "after");
     CHECK(running.finish().code == 0);
+  }
+}
+
+TEST_CASE("a command that is killed while stopped wakes the parent to say so") {
+  for (User user : users()) {
+    if (!can_sandbox(user)) return;
+    Running running =
+        launch(shell("me=$$; (sleep 0.3; kill -KILL $me) & kill -STOP $$; echo after"), user);
+    int status = 0;
+    REQUIRE(::waitpid(running.parent, &status, WUNTRACED) == running.parent);
+    REQUIRE(WIFSTOPPED(status));
+    CHECK(running.finish().code == 128 + SIGKILL);
   }
 }
 
