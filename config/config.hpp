@@ -113,6 +113,7 @@ struct Settings {
   std::vector<std::string> deny_env;
   std::map<std::string, std::string> set_env;
   std::vector<std::string> policy_files;  // files read for this: read-only inside
+  std::vector<std::string> policy_links;  // links that led to them: must be out of reach inside
   std::vector<std::string> notes;         // deprecated keys met, each said once
 };
 

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <climits>
@@ -131,6 +132,34 @@ std::string canonical_path(const std::string& path) {
     rest = front.substr(slash) + rest;
     front.resize(slash == 0 ? 1 : slash);
   }
+}
+
+std::vector<std::string> links_on_the_way(const std::string& path) {
+  constexpr std::size_t links_max = 40;  // as many as Linux follows
+  std::vector<std::string> links;
+  std::string at;  // canonical; what is left to walk stands in `rest`
+  std::string rest = path;
+  while (!rest.empty() && links.size() < links_max) {
+    std::size_t slash = std::min(rest.find('/'), rest.size());
+    std::string segment = rest.substr(0, slash);
+    rest.erase(0, slash + 1);
+    if (segment.empty() || segment == ".") continue;
+    if (segment == "..") {
+      at.resize(at.empty() ? 0 : at.rfind('/'));
+      continue;
+    }
+    std::string next = at + "/" + segment;
+    char target[PATH_MAX];
+    ssize_t size = ::readlink(next.c_str(), target, sizeof target);
+    if (size <= 0 || static_cast<std::size_t>(size) >= sizeof target) {
+      at = std::move(next);
+      continue;
+    }
+    links.push_back(std::move(next));
+    if (target[0] == '/') at.clear();
+    rest = std::string(target, static_cast<std::size_t>(size)) + "/" + rest;
+  }
+  return links;
 }
 
 bool lies_in(std::string_view path, std::string_view tree) {

@@ -23,6 +23,10 @@ Result<std::string> expand_path(std::string_view text, const UserContext& user);
 // is.
 std::string canonical_path(const std::string& path);
 
+// Every symbolic link on the way to `path` (absolute), each as the canonical path of its directory
+// and its name. Whoever can replace one of them decides what `path` is.
+std::vector<std::string> links_on_the_way(const std::string& path);
+
 // Absolute and without ".", ".." and doubled slashes, by text alone.
 std::string normal_path(std::string_view path, std::string_view base);
 

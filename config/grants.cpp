@@ -339,6 +339,14 @@ class Files {
     for (const std::string& file : settings_.policy_files) {
       if (under_writable_grant(file)) session_.policy_files.push_back(file);
     }
+    // A file can be mounted read-only; a link to it can be replaced all the same.
+    for (const std::string& link : settings_.policy_links) {
+      if (!under_writable_grant(link)) continue;
+      problem(fmt::format("a profile is reached by the link {}, which the command could replace "
+                          "for the next run",
+                          link),
+              "name the file that it leads to");
+    }
   }
 
   const Settings& settings_;

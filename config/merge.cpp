@@ -90,6 +90,7 @@ void merge(Settings& base, Settings over) {
   append(base.deny_env, std::move(over.deny_env));
   for (auto& [name, value] : over.set_env) base.set_env.insert_or_assign(name, std::move(value));
   append(base.policy_files, std::move(over.policy_files));
+  append(base.policy_links, std::move(over.policy_links));
   append(base.notes, std::move(over.notes));
 }
 

@@ -71,12 +71,18 @@ bool is_name(std::string_view text) {
   });
 }
 
-std::optional<std::string> file_in(const std::string& directory, std::string_view name) {
+std::vector<std::string> files_in(const std::string& directory, std::string_view name) {
+  std::vector<std::string> files;
   for (std::string_view suffix : suffixes) {
     std::string path = fmt::format("{}/{}{}", directory, name, suffix);
-    if (::access(path.c_str(), F_OK) == 0) return path;
+    if (::access(path.c_str(), F_OK) == 0) files.push_back(std::move(path));
   }
-  return std::nullopt;
+  return files;
+}
+
+std::optional<std::string> file_in(const std::string& directory, std::string_view name) {
+  std::vector<std::string> files = files_in(directory, name);
+  return files.empty() ? std::nullopt : std::optional(std::move(files.front()));
 }
 
 // Follows `extends`, remembering the way so that a circle is seen.
@@ -86,14 +92,11 @@ class Loader {
 
   // `directory`: where the profile that asks for this one lies; empty for the command line.
   Result<Settings> load(std::string_view name, const std::string& directory) {
-    if (is_path(name)) return load_file(expand_or_same(name, directory));
+    if (is_path(name)) return load_file(absolute_or_same(name, directory));
     if (!is_name(name)) {
       return fail(
           ErrorCode::bad_input, fmt::format("'{}' is no profile name", name),
           "a name has letters, digits, '-' and '_'; a path has a '/' or ends in .json or .yaml");
-    }
-    if (!directory.empty()) {
-      if (std::optional<std::string> path = file_in(directory, name)) return load_file(*path);
     }
     if (std::optional<std::string> path = file_in(user_.config_dir + "/profiles", name)) {
       return load_file(*path);
@@ -101,6 +104,16 @@ class Loader {
     auto builtin = builtin_profiles().find(name);
     if (builtin != builtin_profiles().end()) {
       return load_text(builtin->second, "built-in profile " + builtin->first, "");
+    }
+    // Last: a command that may write there must not put a file before what the name meant so far.
+    if (!directory.empty()) {
+      std::vector<std::string> beside = files_in(directory, name);
+      if (beside.size() > 1) {
+        return fail(ErrorCode::bad_input,
+                    fmt::format("'{}' may be {} or {}", name, beside[0], beside[1]),
+                    "write the one that is meant with its ending");
+      }
+      if (!beside.empty()) return load_file(beside.front());
     }
     return fail(
         ErrorCode::bad_input,
@@ -137,17 +150,18 @@ class Loader {
   }
 
  private:
-  std::string expand_or_same(std::string_view name, const std::string& directory) const {
-    if (!directory.empty() && !name.starts_with('/') && !name.starts_with('~') &&
-        !name.starts_with('$')) {
-      return normal_path(name, directory);
-    }
-    Result<std::string> path = expand_path(name, user_);
-    return path ? *path : std::string(name);
+  // Links are not followed yet: load_file notes them.
+  std::string absolute_or_same(std::string_view name, const std::string& directory) const {
+    Result<std::string> path = expand_variables(name, user_);
+    if (!path) return std::string(name);
+    if (path->starts_with('/')) return *path;
+    return (directory.empty() ? user_.cwd : directory) + "/" + *path;
   }
 
-  Result<Settings> load_file(const std::string& path) {
-    std::string real = canonical_path(path);
+  Result<Settings> load_file(const std::string& named) {
+    std::string path = normal_path(named, user_.cwd);
+    std::string real = canonical_path(named);
+    if (canonical_path(path) != real) path = real;  // a `..` after a link
     if (std::find(way_.begin(), way_.end(), real) != way_.end()) {
       return fail(ErrorCode::bad_input, "Profile inheritance error: a circle at " + real);
     }
@@ -159,6 +173,9 @@ class Loader {
     if (!settings) return settings;
     if (settings->name.empty()) settings->name = file_stem(path);
     settings->policy_files.push_back(real);
+    for (std::string& link : links_on_the_way(named)) {
+      settings->policy_links.push_back(std::move(link));
+    }
     return settings;
   }
 

@@ -253,6 +253,15 @@ TEST_CASE("a profile under a writable grant is listed as read-only for the child
   CHECK(accepted(settings, home.user(), false).policy_files.empty());
 }
 
+TEST_CASE("a profile reached by a link that the child could replace is refused") {
+  Home home;
+  Settings settings;
+  settings.policy_links = {home.path("project/link.json")};
+  accepted(settings, home.user(), false);
+  CHECK_THAT(refusal(settings, home.user(), true),
+             Contains("reached by the link " + home.path("project/link.json")));
+}
+
 TEST_CASE("variables expand, and .. after a link is what the kernel says") {
   Home home;
   home.variables["DATA"] = home.directory("data");

@@ -296,14 +296,46 @@ TEST_CASE("profiles inherit: lists append, scalars and switches as documented") 
   CHECK(s->policy_files.size() == 2);
 }
 
-TEST_CASE("a base beside the file comes before one in the user's directory") {
+TEST_CASE("a file put beside a profile does not become the base that a name meant before") {
   Home home;
   home.file("home/.config/nono/profiles/base.json", R"({"filesystem": {"read": ["/user"]}})");
   home.file("project/base.json", R"({"filesystem": {"read": ["/beside"]}})");
-  std::string child = home.file("project/child.yaml", "extends: [base]\n");
+  home.file("project/go-dev.json", R"({"filesystem": {"read": ["/beside"]}})");
+  std::string child = home.file("project/child.yaml", "extends: [base, go-dev]\n");
   Result<Settings> s = load_profile(child, home.user());
   REQUIRE(s);
-  CHECK(s->paths.at(0).path == "/beside");
+  REQUIRE(s->paths.size() == 1);
+  CHECK(s->paths.at(0).path == "/user");
+  // Only beside the file, and then under one ending.
+  child = home.file("project/second.yaml", "extends: [own]\n");
+  home.file("project/own.json", R"({"filesystem": {"read": ["/own"]}})");
+  s = load_profile(child, home.user());
+  REQUIRE(s);
+  CHECK(s->paths.at(0).path == "/own");
+  home.file("project/own.jsonc", R"({"filesystem": {"read": ["/planted"]}})");
+  s = load_profile(child, home.user());
+  REQUIRE_FALSE(s);
+  CHECK_THAT(s.error().what, Contains("may be") && Contains("own.jsonc"));
+}
+
+TEST_CASE("every link on the way to a profile is known") {
+  Home home;
+  home.file("real/p.json", "{}");
+  home.link("project/direct.json", "../real/p.json");
+  home.link("project/folder", home.path("real"));
+  home.link("project/twice.json", "folder/p.json");
+  auto links = [&](const std::string& profile) {
+    Result<Settings> s = load_profile(profile, home.user());
+    REQUIRE(s);
+    CHECK(s->policy_files == std::vector<std::string>{home.path("real/p.json")});
+    return s->policy_links;
+  };
+  CHECK(links(home.path("real/p.json")).empty());
+  CHECK(links("./direct.json") == std::vector<std::string>{home.path("project/direct.json")});
+  CHECK(links("folder/p.json") == std::vector<std::string>{home.path("project/folder")});
+  CHECK(links("folder/../real/p.json") == std::vector<std::string>{home.path("project/folder")});
+  CHECK(links("./twice.json") ==
+        std::vector<std::string>{home.path("project/twice.json"), home.path("project/folder")});
 }
 
 TEST_CASE("circles and endless chains of profiles end in an error") {
