@@ -97,7 +97,7 @@ class Registries {
     add_go();
     add_cargo();
     add_maven();
-    add("gem", "gem", {"sources", "--list"});
+    add_gem();
     add("apt", "apt-get", {"indextargets", "--format", "$(REPO_URI)"});
     std::vector<std::optional<std::string>> answers = run_helpers(programs_, time_max);
     for (std::size_t i = 0; i < answers.size(); ++i) {
@@ -120,6 +120,20 @@ class Registries {
   bool trusted(const std::string& path) const {
     return std::none_of(untrusted_.begin(), untrusted_.end(),
                         [&](const std::string& tree) { return lies_in(path, tree); });
+  }
+
+  // True where no such tree holds the path or lies in it.
+  bool apart(const std::string& path) const {
+    std::string real = canonical_path(path);
+    return std::none_of(untrusted_.begin(), untrusted_.end(), [&](const std::string& tree) {
+      return lies_in(real, tree) || lies_in(tree, real);
+    });
+  }
+
+  // The same for a directory of the user's that a client loads code from.
+  bool home_apart(const char* variable, const std::string& otherwise) const {
+    std::optional<std::string> value = user_.env(variable);
+    return apart(user_.home + otherwise) && (!value || apart(*value));
   }
 
   void find_directories() {
@@ -166,12 +180,18 @@ class Registries {
     for (const std::string& directory : directories_) path += directory + ":";
     path.pop_back();
     env.push_back(path);
+    for (const char* name : {"GOPROXY", "GOSUMDB", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL",
+                             "NPM_CONFIG_REGISTRY", "npm_config_registry"}) {
+      if (std::optional<std::string> value = user_.env(name))
+        env.push_back(fmt::format("{}={}", name, *value));
+    }
+    // What lies there is obeyed or even executed (a toolchain, a plugin), so it must not be the
+    // command's doing; nor may a relative path follow us to "/".
     for (const char* name :
          {"XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "CARGO_HOME", "RUSTUP_HOME",
-          "PYENV_ROOT", "NVM_DIR", "GOPROXY", "GOSUMDB", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL",
-          "PIP_CONFIG_FILE", "NPM_CONFIG_REGISTRY", "npm_config_registry", "JAVA_HOME",
-          "GEM_HOME"}) {
-      if (std::optional<std::string> value = user_.env(name))
+          "PYENV_ROOT", "NVM_DIR", "PIP_CONFIG_FILE", "JAVA_HOME", "GEM_HOME"}) {
+      std::optional<std::string> value = user_.env(name);
+      if (value && value->starts_with('/') && apart(*value))
         env.push_back(fmt::format("{}={}", name, *value));
     }
     return env;
@@ -203,7 +223,11 @@ class Registries {
   // cargo has no command that names its index, but names it when it cannot be reached. Where the
   // crates are is said by the index itself, which cargo keeps once it was used.
   void add_cargo() {
-    add("cargo", "cargo", {"search", "--limit", "1", "a"}, true);
+    // rustup's cargo is a shim that runs what lies in its toolchains; cargo runs what its settings
+    // name.
+    if (home_apart("RUSTUP_HOME", "/.rustup") && home_apart("CARGO_HOME", "/.cargo")) {
+      add("cargo", "cargo", {"search", "--limit", "1", "a"}, true);
+    }
     std::string cargo_home = user_.env("CARGO_HOME").value_or(user_.home + "/.cargo");
     if (!trusted(canonical_path(cargo_home))) return;
     for (const std::string& index : expand_ending(cargo_home + "/registry/index/*")) {
@@ -211,6 +235,13 @@ class Registries {
         add_urls(*text);
       }
     }
+  }
+
+  // gem loads plugins from the user's gems.
+  void add_gem() {
+    bool clean =
+        home_apart("GEM_HOME", "/.gem") && home_apart("XDG_DATA_HOME", "/.local/share/gem");
+    if (clean) add("gem", "gem", {"sources", "--list"});
   }
 
   void add_maven() {

@@ -79,6 +79,28 @@ TEST_CASE(
         std::vector<std::string>{"closed.example", "s.cwd.example", "x.token.example"});
 }
 
+TEST_CASE("what a command could have written is not run or obeyed for a client") {
+  Home home;
+  script(home, "apt-get",
+         "echo https://deb.example/\n"
+         "test -n \"$PIP_CONFIG_FILE$GEM_HOME\" && echo https://evil.example/\nexit 0");
+  script(home, "cargo", "echo '`https://toolchain.example/`' >&2");
+  script(home, "gem", "echo https://plugin.example/");
+  home.directory("home/.rustup/toolchains");
+  home.variables["PIP_CONFIG_FILE"] = home.file("project/pip.conf");
+  home.variables["GEM_HOME"] = home.directory("project/gems");
+  Settings settings;
+  PathRule rule;
+  rule.path = home.path("home/.rustup/toolchains");
+  rule.access = Access::read_write;
+  settings.paths = {rule};
+  ResolveOptions options;
+  options.for_run = true;
+  Result<RegistryHosts> hosts = registry_hosts(settings, home.user(), options);
+  REQUIRE(hosts);
+  CHECK(hosts->rules == std::vector<std::string>{"deb.example"});
+}
+
 TEST_CASE("a client that fails or says nothing useful is named, and none at all is an error") {
   Home home;
   script(home, "gem", "echo https://gems.example/");
