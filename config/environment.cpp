@@ -109,25 +109,20 @@ Verdict judge(std::string_view name, std::string_view value, const SessionConfig
 
 bool looks_secret(std::string_view name) {
   std::string folded = upper(name);
+  std::string words = "_" + folded;  // SECRET_KEY is as secret as MY_SECRET_KEY
   for (std::string_view part :
        {"_SECRET", "_PASSWORD", "_PASSWD", "_CREDENTIALS", "_PRIVATE_KEY"}) {
-    if (folded.find(part) != std::string::npos) return true;
+    if (words.find(part) != std::string::npos) return true;
   }
   for (std::string_view ending :
-       {"_API_KEY", "_APIKEY", "_TOKEN", "_ACCESS_KEY", "_AUTH_KEY", "_SECRET_KEY", "_PASSPHRASE",
-        "_PASS", "_PAT", "_DSN", "_AUTH", "_CONNECTION_STRING", "_COOKIE"}) {
-    if (folded.ends_with(ending)) return true;
+       {"_API_KEY", "_APIKEY", "_TOKEN", "_AUTHTOKEN", "_ACCESS_KEY", "_AUTH_KEY", "_SECRET_KEY",
+        "_ENCRYPTION_KEY", "_SIGNING_KEY", "_PASSPHRASE", "_PAT", "_DSN", "_CONNECTION_STRING"}) {
+    if (words.ends_with(ending)) return true;
   }
-  return in(folded, {"API_KEY",
-                     "APIKEY",
-                     "TOKEN",
-                     "SECRET",
-                     "PASSWORD",
-                     "PASSWD",
-                     "CREDENTIALS",
-                     "AUTH_TOKEN",
-                     "ACCESS_TOKEN",
-                     "PGPASSWORD",
+  for (std::string_view ending : {"_PASS", "_AUTH", "_COOKIE"}) {
+    if (folded.ends_with(ending)) return true;  // alone each may mean something else
+  }
+  return in(folded, {"PGPASSWORD",
                      "PGPASSFILE",
                      "MYSQL_PWD",
                      "REDISCLI_AUTH",

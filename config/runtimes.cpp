@@ -211,7 +211,10 @@ class Finder {
     if (words.empty()) return "";
     if (last_segment(words[0]) != "env") return words[0].starts_with('/') ? words[0] : "";
     for (std::size_t i = 1; i < words.size(); ++i) {
-      if (words[i].starts_with('-') || words[i].find('=') != std::string::npos) continue;
+      if (words[i] == "-S" || words[i].find('=') != std::string::npos) continue;
+      // Other options may take the next word: a script must not have a file granted that env would
+      // not run.
+      if (words[i].starts_with('-')) return "";
       Result<ResolvedCommand> found = find_command({words[i]}, user_);
       return found ? found->path : "";
     }

@@ -154,6 +154,16 @@ TEST_CASE("a script brings its interpreter's runtime, through env as well") {
   CHECK(runtime_grants(command("./loop", home), home.user()).size() == 1);
 }
 
+TEST_CASE("a script's first line has nothing granted that env would not run") {
+  Home home;
+  std::string other = home.file("home/other", "x", 0755);
+  for (const char* options : {"-S -u", "-S -C", "-i -u", "--chdir"}) {
+    std::string line = "#!/usr/bin/env " + std::string(options) + " " + other + " sh\n";
+    std::string script = home.file("project/tool", line, 0755);
+    CHECK_FALSE(grants_anything_at(runtime_grants(command(script, home), home.user()), other));
+  }
+}
+
 TEST_CASE("a project cannot make itself a runtime") {
   Home home;
   home.file("project/bin/python3", "x", 0755);

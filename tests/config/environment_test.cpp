@@ -40,6 +40,13 @@ TEST_CASE("ordinary variables pass, secret-looking ones are withheld and named")
                               "OPENAI_API_KEY", "SSH_AUTH_SOCK", "lower_api_key"});
 }
 
+TEST_CASE("a secret's usual name needs no prefix to be withheld") {
+  ChildEnvironment child = build({"SECRET_KEY=s", "SECRET_KEY_BASE=s", "PRIVATE_KEY=k", "TOKEN=t",
+                                  "npm_config_//h/:_authToken=t", "AUTH=yes", "PASS=2"});
+  CHECK(child.entries == std::vector<std::string>{"AUTH=yes", "PASS=2"});
+  CHECK(child.withheld.size() == 5);
+}
+
 TEST_CASE("what makes programs load code, inherited proxies and nono's own never pass") {
   ChildEnvironment child =
       build({"LD_PRELOAD=/x.so", "LD_LIBRARY_PATH=/x", "PYTHONPATH=/x", "BASH_ENV=/x",
