@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "config/expand.hpp"
 #include "config/resolve.hpp"
 #include "proxy/cli/console.hpp"
 #include "proxy/cli/session_settings.hpp"
@@ -23,6 +24,13 @@ bool below(const std::string& path, const std::string& root) {
 bool covers(const std::vector<PathGrant>& grants, const std::string& path) {
   return std::any_of(grants.begin(), grants.end(), [&](const PathGrant& grant) {
     return !grant.file && grant.access != Access::none && below(path, grant.path);
+  });
+}
+
+bool writable(const std::vector<PathGrant>& grants, const std::string& path) {
+  return std::any_of(grants.begin(), grants.end(), [&](const PathGrant& grant) {
+    const bool writes = grant.access == Access::write || grant.access == Access::read_write;
+    return !grant.system && writes && below(path, grant.path);
   });
 }
 
@@ -181,6 +189,13 @@ Result<void> create_files(const RunOptions& options, const UserContext& user, Ru
   }
   if (plan.config.network.mode != NetworkMode::filtered) return {};
   const std::string log = audit_log_path(options.policy.audit_log, user);
+  for (const std::string& link : links_on_the_way(log)) {
+    if (!writable(plan.config.grants, link)) continue;
+    return fail(
+        ErrorCode::bad_input,
+        "the audit log is reached by the link " + link + ", which the command could replace",
+        "name the file that it leads to with --audit-log");
+  }
   Result<void> prepared = prepare_audit_log(log);
   if (prepared) {
     plan.audit_log = log;

@@ -79,9 +79,16 @@ Result<void> prepare_audit_log(const std::string& path) {
       return fail(errno_error(errno, "creating " + folder));
     }
   }
+  // No link is followed and no pipe waited for: an earlier command may have put either there.
   const UniqueFd fd(
-      ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600));
+      ::open(path.c_str(),
+             O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW | O_NONBLOCK, 0600));
   if (!fd) return fail(errno_error(errno, "the audit log " + path));
+  struct stat info = {};
+  if (::fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
+    return fail(ErrorCode::bad_input, "the audit log " + path + " is no regular file",
+                "name another file with --audit-log");
+  }
   return {};
 }
 
