@@ -1,6 +1,6 @@
 #include "proxy/request.hpp"
 
-#include <sys/socket.h>
+#include <poll.h>
 
 #include "config/base/on_exit.hpp"
 #include "proxy/dialer.hpp"
@@ -13,21 +13,55 @@ namespace {
 
 using intercept::SubstituteRefusal;
 
+constexpr std::chrono::milliseconds look_after_client{1000};
+
+// Gives up an exchange whose client leaves before the answer begins: nobody would read it, and the
+// upstream may be charging for it. A client that ends its direction only is taken for one that
+// left.
+class ClientWatch final : private Expiring {
+ public:
+  ClientWatch(Deadlines& deadlines, ByteStream& client, ByteStream& upstream)
+      : deadlines_(deadlines), client_(client), upstream_(upstream) {
+    deadlines_.arm(*this, look_after_client);
+  }
+  void answer_begins() { deadlines_.disarm(*this); }
+  bool client_left() const { return left_; }
+
+ private:
+  void on_expired() noexcept override {
+    left_ = client_.peer_ended();
+    if (left_) return upstream_.close();
+    revive();
+    deadlines_.arm(*this, look_after_client);
+  }
+
+  Deadlines& deadlines_;
+  ByteStream& client_;
+  ByteStream& upstream_;
+  bool left_ = false;
+};
+
 // Redacts what a credential's upstream answers, and keeps phantoms out of what goes to any
 // upstream.
 class RequestHooks final : public http::ExchangeHooks {
  public:
-  RequestHooks(const intercept::Redactor* redactor, std::unique_ptr<http::BodyFilter> guard)
-      : redactor_(redactor), guard_(std::move(guard)) {}
+  RequestHooks(const intercept::Redactor* redactor, std::unique_ptr<http::BodyFilter> guard,
+               ClientWatch& watch)
+      : redactor_(redactor), guard_(std::move(guard)), watch_(watch) {}
   Result<std::unique_ptr<http::BodyFilter>> on_response(http::ResponseHead& response) override {
+    watch_.answer_begins();
     if (redactor_ == nullptr) return std::unique_ptr<http::BodyFilter>();
     return redactor_->on_response(response);
+  }
+  void on_interim(http::ResponseHead& response) override {
+    if (redactor_ != nullptr) redactor_->redact_fields(response);
   }
   http::BodyFilter* request_filter() override { return guard_.get(); }
 
  private:
   const intercept::Redactor* redactor_;
   std::unique_ptr<http::BodyFilter> guard_;
+  ClientWatch& watch_;
 };
 
 Problem problem_of_failure(const intercept::SubstituteFailure& failure, const HostPort& target) {
@@ -125,12 +159,16 @@ http::ExchangeTimes times_of(const Limits& limits) {
 }
 
 // Relays an upgraded connection until either side ends it.
-Awaitable<void> relay_upgraded(RequestContext& context, Trail& trail) {
+Awaitable<void> relay_upgraded(RequestContext& context, const intercept::Redactor* redactor,
+                               Trail& trail) {
   const std::string early_client(context.client_in.unread());
   const std::string early_upstream(context.upstream.in.unread());
   const auto idle = context.worker.gateway().limits.idle_time_max;
-  const RelayResult moved = co_await relay_streams(context.client, *context.upstream.stream,
-                                                   early_client, early_upstream, idle);
+  std::unique_ptr<RelayFilter> to_client;
+  if (redactor != nullptr) to_client = redactor->websocket_filter();
+  const RelayResult moved =
+      co_await relay_streams(context.client, *context.upstream.stream, early_client, early_upstream,
+                             idle, to_client.get());
   trail.moved(moved.bytes_to_upstream, moved.bytes_to_client);
   context.upstream.reset();
 }
@@ -147,10 +185,11 @@ void Upstream::reset() {
 bool Upstream::usable_for(const HostPort& wanted, bool wanted_tls) const {
   if (!stream || !target || tls != wanted_tls || !(*target == wanted) || !in.empty()) return false;
   if (!tcp->socket().is_open()) return false;
-  char byte = 0;
-  const ssize_t count = ::recv(tcp->native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  // TLS may have a ticket waiting; plain HTTP has nothing to say between two requests.
-  return tls ? count != 0 : count < 0;
+  pollfd state{tcp->native_handle(), POLLIN | POLLRDHUP, 0};
+  if (::poll(&state, 1, 0) == 0) return true;
+  // TLS may have a ticket waiting, but behind a goodbye there is an end; plain HTTP has nothing to
+  // say between two requests.
+  return tls && state.revents == POLLIN;
 }
 
 Awaitable<Result<void>> open_upstream(Worker& worker, const Permit& permit, bool tls,
@@ -234,19 +273,25 @@ Awaitable<Result<void>> exchange_once(RequestContext& context, const http::Reque
   if (!gateway.credentials.empty() && head.framing.kind != http::Framing::Kind::none) {
     guard = gateway.phantoms->guard();
   }
-  RequestHooks hooks(judged.redactor, std::move(guard));
+  ClientWatch watch(context.worker.deadlines(), context.client, *context.upstream.stream);
+  RequestHooks hooks(judged.redactor, std::move(guard), watch);
   const http::ExchangeTimes times = times_of(gateway.limits);
   auto exchanged = co_await http::exchange(context.client, context.client_in, head, judged.upgrade,
                                            *context.upstream.stream, context.upstream.in,
                                            gateway.head_limits, times, hooks, result);
   trail.moved(result.bytes_to_upstream, result.bytes_to_client);
   trail.status(result.status);
+  if (!exchanged && watch.client_left()) {
+    result.upstream_was_stale = false;
+    co_return fail(ErrorCode::closed, "the client left before it was answered", {}, Side::client);
+  }
   co_return exchanged;
 }
 
-Awaitable<Next> finish(RequestContext& context, const http::ExchangeResult& result, Trail& trail) {
+Awaitable<Next> finish(RequestContext& context, const Judged& judged,
+                       const http::ExchangeResult& result, Trail& trail) {
   if (result.upgraded) {
-    co_await relay_upgraded(context, trail);
+    co_await relay_upgraded(context, judged.redactor, trail);
     co_return Next::close;
   }
   if (result.upstream_reusable) {
@@ -261,7 +306,8 @@ Awaitable<Next> finish(RequestContext& context, const http::ExchangeResult& resu
 Awaitable<Next> give_up(RequestContext& context, const PermittedRequest& request,
                         const Error& error, const http::ExchangeResult& result, Trail& trail) {
   trail.detail(error.what);
-  if (result.response_started) co_return Next::close;
+  const bool client_left = error.side == Side::client && error.code == ErrorCode::closed;
+  if (result.response_started || client_left) co_return Next::close;
   Problem problem = problem_of(error, &request.permit.target());
   if (error.code == ErrorCode::refused) problem.reason = Reason::phantom_elsewhere;
   // Whatever is left of the body is not read: the connection ends with the answer.
@@ -304,7 +350,7 @@ Awaitable<Next> serve_request(RequestContext& context, PermittedRequest& request
     }
     http::ExchangeResult result;
     auto exchanged = co_await exchange_once(context, head, judged, trail, result);
-    if (exchanged) co_return co_await finish(context, result, trail);
+    if (exchanged) co_return co_await finish(context, judged, result, trail);
     context.upstream.reset();
     // A kept connection may have been closed by the upstream at this very moment: once more,
     // afresh.

@@ -289,6 +289,7 @@ Awaitable<Result<void>> Exchange::relay_interim(ResponseHead& head) {
   const bool wanted = head.status != 100 || request_.expect_continue;
   if (request_.http_1_0 || !wanted) co_return Result<void>{};  // HTTP/1.0 knows none
   remove_hop_by_hop(head.fields);
+  hooks_.on_interim(head);
   std::string out;
   append_head(out, head, Version::http_1_1, ConnectionOption::none);
   client_.expires_after(times_.idle + times_.first_byte);
@@ -311,6 +312,7 @@ Awaitable<Result<void>> Exchange::relay_upgrade(ResponseHead& head) {
   }
   response_begun_ = true;
   remove_hop_by_hop(head.fields);
+  hooks_.on_interim(head);
   std::string out;
   append_head(out, head, Version::http_1_1, ConnectionOption::upgrade, upgrade_);
   client_.expires_after(times_.idle);

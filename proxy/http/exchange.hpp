@@ -21,6 +21,9 @@ class ExchangeHooks {
   // The final (not 1xx) response head, hop-by-hop fields already removed; may be edited. A filter
   // returned is applied to the body, which then goes out chunked (HTTP/1.1) or until close.
   virtual Result<std::unique_ptr<BodyFilter>> on_response(ResponseHead& response) = 0;
+  // An interim response head (1xx, a 101 included) on its way to the client, hop-by-hop fields
+  // already removed; may be edited.
+  virtual void on_interim(ResponseHead&) {}
   // A filter for the request's body, or nullptr. It may hold bytes back and fail, but must not
   // change the length: framing stays as it is. Owned by the hooks, asked for once per call of
   // exchange().

@@ -6,6 +6,7 @@
 #include "proxy/intercept/encoding.hpp"
 #include "proxy/intercept/field_values.hpp"
 #include "proxy/intercept/inflate.hpp"
+#include "proxy/intercept/websocket.hpp"
 
 namespace nono::intercept {
 
@@ -120,6 +121,7 @@ void prepare_for_redaction(http::RequestHead& head) {
   head.fields.set("Accept-Encoding", accept);
   head.fields.erase("Range");
   head.fields.erase("If-Range");
+  head.fields.erase("Sec-WebSocket-Extensions");
 }
 
 Redactor::Redactor(const LoadedCredential& credential) {
@@ -132,7 +134,10 @@ Redactor::Redactor(const LoadedCredential& credential) {
     const std::size_t colon = key.find(':');
     if (colon != key.npos) add_forms(pairs, key.substr(colon + 1), credential.phantom);
   }
+  std::vector<Matcher::Pair> same_length = pairs;
+  for (Matcher::Pair& pair : same_length) pair.replacement.assign(pair.needle.size(), '*');
   matcher_ = Matcher::build(std::move(pairs));
+  same_length_ = Matcher::build(std::move(same_length));
 }
 
 std::string Redactor::redact(std::string_view text) const {
@@ -170,6 +175,10 @@ Result<std::unique_ptr<http::BodyFilter>> Redactor::on_response(
   forget_coding(response.fields);
   filter = make_inflater(gzip ? Coding::gzip : Coding::deflate, std::move(filter));
   return filter;
+}
+
+std::unique_ptr<RelayFilter> Redactor::websocket_filter() const {
+  return std::make_unique<WebSocketFilter>(same_length_);
 }
 
 }  // namespace nono::intercept

@@ -11,13 +11,14 @@
 #include "proxy/http/body.hpp"
 #include "proxy/http/head.hpp"
 #include "proxy/intercept/matcher.hpp"
+#include "proxy/net/relay.hpp"
 #include "proxy/server.hpp"
 
 namespace nono::intercept {
 
 // What to do to a request so that its response can be redacted: Accept-Encoding is limited to gzip,
 // deflate and identity; Range and If-Range go, since a key fetched in two halves would match
-// nowhere.
+// nowhere. So do the extensions of a WebSocket, which would compress it.
 void prepare_for_redaction(http::RequestHead& head);
 
 // The forms of one credential's key, ready to be found. Built once per credential; immutable; must
@@ -37,11 +38,16 @@ class Redactor {
 
   // Fields and reason only.
   void redact_fields(http::ResponseHead& response) const;
+  // What a WebSocket's server sends after its 101: text of the same length stands for the key,
+  // since the frames' lengths stay. Frames that cannot be read (compressed, masked) end the
+  // connection.
+  std::unique_ptr<RelayFilter> websocket_filter() const;
   // One whole text.
   std::string redact(std::string_view text) const;
 
  private:
   Matcher matcher_;
+  Matcher same_length_;
 };
 
 }  // namespace nono::intercept

@@ -27,6 +27,9 @@ class ByteStream {
   virtual Awaitable<void> close_gracefully() = 0;
   // Closes at once, from any state; pending operations fail with `closed`.
   virtual void close() noexcept = 0;
+  // Whether the peer has ended its direction or broken off, as far as the socket knows by now. Bytes
+  // that it sent before may still be unread.
+  virtual bool peer_ended() noexcept { return false; }
   // Everything on this stream must be done within `after` from now; renewed for each phase. When the time
   // passes the stream is closed under whatever is pending.
   virtual void expires_after(std::chrono::milliseconds after) = 0;

@@ -30,13 +30,15 @@ Deadlines::~Deadlines() {
 void Deadlines::arm(Expiring& item, std::chrono::milliseconds after) {
   if (item.expired_) return;
   item.when_ = std::chrono::steady_clock::now() + after;
-  if (item.next_ == nullptr) {
-    item.previous_ = armed_.previous_;
-    item.next_ = &armed_;
-    item.previous_->next_ = &item;
-    armed_.previous_ = &item;
-  }
+  if (item.next_ == nullptr) link(item, armed_);
   if (!running_ && !stopped_) schedule();
+}
+
+void Deadlines::link(Expiring& item, Head& list) noexcept {
+  item.previous_ = list.previous_;
+  item.next_ = &list;
+  item.previous_->next_ = &item;
+  list.previous_ = &item;
 }
 
 void Deadlines::disarm(Expiring& item) noexcept {
@@ -61,17 +63,24 @@ void Deadlines::schedule() {
 void Deadlines::tick() {
   running_ = false;
   now_ = std::chrono::steady_clock::now();
+  Head due;
+  due.previous_ = due.next_ = &due;
   for (Expiring* item = armed_.next_; item != &armed_;) {
     Expiring* next = item->next_;
     if (item->when_ <= now_) {
       item->unlink();
-      item->expired_ = true;
-      item->on_expired();  // closes a socket: completions are queued, so no other node is unlinked
-                           // now
+      link(*item, due);
     }
     item = next;
   }
-  if (armed_.next_ != &armed_ && !stopped_) schedule();
+  // One at a time from the front: what expires may disarm, destroy or arm any other.
+  while (due.next_ != &due) {
+    Expiring* item = due.next_;
+    item->unlink();
+    item->expired_ = true;
+    item->on_expired();
+  }
+  if (armed_.next_ != &armed_ && !running_ && !stopped_) schedule();
 }
 
 }  // namespace nono

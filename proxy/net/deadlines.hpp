@@ -23,6 +23,8 @@ class Expiring {
   // Called once, on the context's thread, when the time has passed. Must close, not cancel: a cancel
   // is lost when no operation is pending at that instant.
   virtual void on_expired() noexcept = 0;
+  // For what looks at something from time to time: called in on_expired(), lets it be armed again.
+  void revive() noexcept { expired_ = false; }
 
  private:
   friend class Deadlines;
@@ -55,6 +57,7 @@ class Deadlines {
   struct Head : Expiring {
     void on_expired() noexcept override {}
   };
+  static void link(Expiring& item, Head& list) noexcept;
   SteadyTimer timer_;
   Head armed_;  // unsorted: a tick walks all of it; renewing is writing one time_point
   std::chrono::steady_clock::time_point now_;

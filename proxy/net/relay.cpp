@@ -210,30 +210,62 @@ class Relay final : private Expiring {
   bool refused_ = false;
 };
 
-Awaitable<Result<std::uint64_t>> pump(ByteStream& from, ByteStream& to, ByteStream& timed,
-                                      std::string_view early, std::chrono::milliseconds idle) {
-  std::uint64_t moved = early.size();
+// One direction of relay_streams().
+struct Pipe {
+  ByteStream& from;
+  ByteStream& to;
+  std::string_view early;
+  std::chrono::milliseconds idle;
+  RelayFilter* filter;
+
+  // Both: the other direction may have ended long ago, and then nothing else wakes who waits here.
+  void renew() const {
+    from.expires_after(idle);
+    to.expires_after(idle);
+  }
+  void close() const {
+    from.close();
+    to.close();
+  }
+};
+
+Awaitable<Result<std::uint64_t>> pump(Pipe pipe) {
+  std::uint64_t moved = 0;
+  std::string filtered;
   std::string buffer(16 * 1024, '\0');
-  auto sent = co_await to.write_all(early);
-  while (sent) {
-    auto count = co_await from.read_some(buffer);
+  std::string_view data = pipe.early;
+  while (true) {
+    pipe.renew();
+    moved += data.size();
+    if (pipe.filter != nullptr) {
+      filtered.clear();
+      auto fed = pipe.filter->feed(data, filtered);
+      data = filtered;
+      if (!fed) {
+        pipe.close();
+        co_return fail(fed.error());
+      }
+    }
+    auto sent = co_await pipe.to.write_all(data);
+    if (!sent) {
+      pipe.close();
+      co_return fail(sent.error());
+    }
+    auto count = co_await pipe.from.read_some(buffer);
     if (!count) {
-      timed.close();
-      to.close();
+      pipe.close();
       co_return fail(count.error());
     }
-    if (*count == 0) {
-      co_await to.shutdown_send();
-      co_return moved;
-    }
-    timed.expires_after(idle);
-    moved += *count;
-    const std::span<const char> data(buffer.data(), *count);
-    sent = co_await to.write_all(data);
+    if (*count == 0) break;
+    data = std::string_view(buffer.data(), *count);
   }
-  from.close();
-  to.close();
-  co_return fail(sent.error());
+  if (pipe.filter != nullptr) {
+    filtered.clear();
+    pipe.filter->finish(filtered);
+    co_await pipe.to.write_all(filtered);
+  }
+  co_await pipe.to.shutdown_send();
+  co_return moved;
 }
 
 }  // namespace
@@ -248,12 +280,11 @@ Awaitable<RelayResult> relay(TcpStream& client, TcpStream& upstream, std::string
 
 Awaitable<RelayResult> relay_streams(ByteStream& client, ByteStream& upstream,
                                      std::string_view early_client, std::string_view early_upstream,
-                                     std::chrono::milliseconds idle) {
+                                     std::chrono::milliseconds idle, RelayFilter* to_client) {
   using namespace net::experimental::awaitable_operators;
-  client.expires_after(idle);
-  upstream.never_expires();
-  auto [up, down] = co_await (pump(client, upstream, client, early_client, idle) &&
-                              pump(upstream, client, client, early_upstream, idle));
+  const Pipe up_pipe{client, upstream, early_client, idle, nullptr};
+  const Pipe down_pipe{upstream, client, early_upstream, idle, to_client};
+  auto [up, down] = co_await (pump(up_pipe) && pump(down_pipe));
   RelayResult result;
   result.bytes_to_upstream = up.value_or(0);
   result.bytes_to_client = down.value_or(0);

@@ -44,9 +44,20 @@ struct RelayResult {
 Awaitable<RelayResult> relay(TcpStream& client, TcpStream& upstream, std::string_view early,
                              const RelayLimits& limits, FirstBytesJudge* judge = nullptr);
 
-// The same over any streams (TLS, for an upgraded connection), slower.
+// Changes what the upstream sends before the client sees it. `out` is appended to; an error ends the
+// relay.
+class RelayFilter {
+ public:
+  virtual ~RelayFilter() = default;
+  virtual Result<void> feed(std::string_view in, std::string& out) = 0;
+  // The upstream has ended: whatever was held back.
+  virtual void finish(std::string& out) = 0;
+};
+
+// The same over any streams (TLS, for an upgraded connection), slower. `to_client` may be null.
 Awaitable<RelayResult> relay_streams(ByteStream& client, ByteStream& upstream,
                                      std::string_view early_client, std::string_view early_upstream,
-                                     std::chrono::milliseconds idle);
+                                     std::chrono::milliseconds idle,
+                                     RelayFilter* to_client = nullptr);
 
 }  // namespace nono

@@ -1,6 +1,7 @@
 #include "proxy/net/tcp_stream.hpp"
 
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -108,6 +109,11 @@ void TcpStream::close() noexcept {
   deadlines_.disarm(*this);
   ErrorCodeSys ignored;
   socket_.close(ignored);
+}
+
+bool TcpStream::peer_ended() noexcept {
+  pollfd state{socket_.native_handle(), POLLRDHUP, 0};
+  return ::poll(&state, 1, 0) > 0;
 }
 
 void TcpStream::on_expired() noexcept {

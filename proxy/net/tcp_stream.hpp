@@ -25,6 +25,7 @@ class TcpStream final : public ByteStream, private Expiring {
   Awaitable<Result<void>> shutdown_send() override;
   Awaitable<void> close_gracefully() override;
   void close() noexcept override;
+  bool peer_ended() noexcept override;
 
   void expires_after(std::chrono::milliseconds after) override { deadlines_.arm(*this, after); }
   void never_expires() noexcept override { deadlines_.disarm(*this); }

@@ -54,6 +54,7 @@ class TlsStream final : public ByteStream {
   Awaitable<Result<void>> shutdown_send() override;
   Awaitable<void> close_gracefully() override;
   void close() noexcept override;
+  bool peer_ended() noexcept override { return tcp_->peer_ended(); }
   void expires_after(std::chrono::milliseconds after) override;
   void never_expires() noexcept override;
 
