@@ -71,6 +71,10 @@ FirstBytesJudge::Verdict TunnelJudge::judge_tls(std::string_view bytes) {
 }
 
 FirstBytesJudge::Verdict TunnelJudge::judge_http(std::string_view bytes) {
+  // SMTP's EHLO and many others begin as HTTP does: the first line tells.
+  const std::size_t line_end = bytes.find('\n');
+  if (line_end == std::string_view::npos) return Verdict::more;
+  if (bytes.substr(0, line_end).find(" HTTP/") == std::string_view::npos) return judge_other();
   const std::size_t end = bytes.find("\r\n\r\n");
   if (end == std::string_view::npos) return Verdict::more;
   speaks_http_ = true;
@@ -78,6 +82,11 @@ FirstBytesJudge::Verdict TunnelJudge::judge_http(std::string_view bytes) {
   const auto head = http::parse_request_head(bytes.substr(0, end + 4), limits_);
   if (!head)
     return refuse("the request inside the tunnel for " + target + ": " + head.error().what, {});
+  // An authority in the target would count more than Host there (RFC 9112 3.2.2).
+  if (head->target.front() != '/' && head->target != "*") {
+    return refuse("the request inside the tunnel for " + target + " names another place itself",
+                  "send the path only");
+  }
   const std::string* host = head->fields.find("Host");
   const auto named = host == nullptr ? Result<HostPort>(fail(ErrorCode::bad_request, "no Host"))
                                      : parse_host_port(*host, permit_.target().port);

@@ -84,6 +84,26 @@ TEST_CASE(
   REQUIRE(verdict_on(*engine, "git.example:22", "SSH-2.0-OpenSSH_9\r\n") == Verdict::pass);
 }
 
+TEST_CASE(
+    "a protocol whose first line looks like HTTP's passes on a port that a rule names for it") {
+  const auto engine = engine_for({"mail.example:25", "a.example"});
+  REQUIRE(verdict_on(*engine, "mail.example:25", "EHLO me.example") == Verdict::more);
+  REQUIRE(verdict_on(*engine, "mail.example:25", "EHLO me.example\r\n") == Verdict::pass);
+  REQUIRE(verdict_on(*engine, "a.example:80", "EHLO me.example\r\n") == Verdict::refuse);
+  REQUIRE(verdict_on(*engine, "mail.example:25", "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n") ==
+          Verdict::refuse);
+}
+
+TEST_CASE("HTTP in a tunnel may not name another place in its target, whatever Host says") {
+  const auto engine = engine_for({"a.example"});
+  for (const char* line :
+       {"GET http://evil.example/ HTTP/1.1", "CONNECT evil.example:443 HTTP/1.1"}) {
+    CAPTURE(line);
+    const std::string head = std::string(line) + "\r\nHost: a.example\r\n\r\n";
+    REQUIRE(verdict_on(*engine, "a.example:80", head) == Verdict::refuse);
+  }
+}
+
 TEST_CASE("not a byte of a fronted request goes upstream, and the client is told 421") {
   std::string got = "never connected";
   {
