@@ -75,7 +75,8 @@ class ServerImpl final : public Server {
     }
     workers_.front()->run();
     for (std::thread& thread : threads) thread.join();
-    workers_.clear();  // sessions that were cut write their last records here
+    gateway_.log->flush();  // while the contexts are there to which it reports
+    workers_.clear();       // sessions that were cut write their last records here
     gateway_.log->flush();
   }
 

@@ -147,7 +147,9 @@ Awaitable<Next> Session::serve_one() {
   client_->last_words({});
   if (!head) {
     const Error& error = head.error();
-    if (error.code == ErrorCode::closed || (error.code == ErrorCode::timeout && !first_)) {
+    // A connection on which nothing was asked is no request.
+    const bool nothing_asked = error.code == ErrorCode::timeout && in_.empty();
+    if (error.code == ErrorCode::closed || nothing_asked) {
       client_->close();
       co_return Next::close;
     }

@@ -19,6 +19,7 @@ namespace {
 
 constexpr std::chrono::milliseconds accept_pause{100};  // when descriptors or memory ran out
 constexpr int accepts_at_once_max = 64;
+constexpr int draining_max = 32;  // connections that were turned away, until they have read why
 
 enum class Accepted : std::uint8_t { one, none_waiting, none_now, closed };
 
@@ -155,19 +156,24 @@ bool Worker::admit(TcpSocket& socket) {
   audit::Record record;
   record.time = std::chrono::system_clock::now();
   record.session = gateway_.session.name;
+  record.connection = gateway_.next_id.fetch_add(1, std::memory_order_relaxed);
   record.way = audit::Way::forward;
   record.because.reason = Reason::limit;
   record.status = 503;
   record.detail = "too many connections";
   gateway_.log->write(std::move(record));
-  // Closing at once with a request unread would send RST and lose the answer.
+  // Closing at once with a request unread would send RST and lose the answer; but a flood does not
+  // get to hold descriptors.
+  if (draining_ >= draining_max) return false;
+  ++draining_;
   ErrorCodeSys ignored;
   socket.shutdown(TcpSocket::shutdown_send, ignored);
   auto doomed = std::make_shared<TcpStream>(std::move(socket), deadlines_);
   auto drain = [](std::shared_ptr<TcpStream> stream) -> Awaitable<void> {
     co_await stream->close_gracefully();
   };
-  net::co_spawn(executor(), drain(doomed), [doomed](const std::exception_ptr&) {});
+  net::co_spawn(executor(), drain(doomed),
+                [this, doomed](const std::exception_ptr&) { --draining_; });
   return false;
 }
 

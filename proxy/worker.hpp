@@ -62,6 +62,7 @@ class Worker {
   std::vector<std::unique_ptr<StreamDescriptor>> watched_;
   std::vector<Session*> sessions_;  // alive, for closing them at the end; each knows its place
   SteadyTimer grace_timer_;
+  int draining_ = 0;
   bool stopping_ = false;
   bool destroying_ = false;  // the context's end destroys sessions when the list is gone already
 

@@ -222,12 +222,18 @@ class Log::Writer {
                      std::strerror(errno));
         }
         complained_ = true;
-        if (regular_ && ::ftruncate(file_.get(), start) != 0) regular_ = false;
+        take_back(start);
         return false;
       }
       text.remove_prefix(static_cast<std::size_t>(count));
     }
-    return !sync || !regular_ || ::fdatasync(file_.get()) == 0;
+    if (!sync || !regular_ || ::fdatasync(file_.get()) == 0) return true;
+    take_back(start);
+    return false;
+  }
+
+  void take_back(off_t start) {
+    if (regular_ && ::ftruncate(file_.get(), start) != 0) regular_ = false;
   }
 
   const LogOptions options_;
