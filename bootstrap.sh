@@ -11,7 +11,7 @@ cd "$(dirname "$(readlink -f "$0")")"
 
 build_packages=(
   cmake ninja-build clang-19 libstdc++-12-dev mold ccache pkg-config
-  libboost1.81-dev libssl-dev libc-ares-dev libyaml-cpp-dev libsecret-1-dev libseccomp-dev
+  libboost1.81-dev libssl-dev libc-ares-dev libyaml-cpp-dev libsecret-1-dev
   libnghttp2-dev libpsl-dev libidn2-dev libunistring-dev zlib1g-dev
   libcli11-dev libfmt-dev libexpected-dev nlohmann-json3-dev)
 run_packages=(python3 openssl util-linux iproute2)
