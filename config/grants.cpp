@@ -155,9 +155,13 @@ class Files {
       session_.warnings.push_back(named(rule.origin, path.error().what) + "; skipped");
       return;
     }
+    grant_path(rule, *path);
+  }
+
+  void grant_path(const PathRule& rule, const std::string& path) {
     struct stat info {};
-    if (::stat(path->c_str(), &info) != 0) {
-      missing(rule, *path, errno);
+    if (::stat(path.c_str(), &info) != 0) {
+      missing(rule, path, errno);
       return;
     }
     bool directory = S_ISDIR(info.st_mode);
@@ -169,8 +173,8 @@ class Files {
                     "(filesystem.allow_file, ...)");
       return;
     }
-    check_access(rule, *path, directory);
-    add({*path, rule.access, rule.file, false, rule.origin.text});
+    check_access(rule, path, directory);
+    add({path, rule.access, rule.file, false, rule.origin.text});
   }
 
   void missing(const PathRule& rule, const std::string& path, int why) {
@@ -201,7 +205,9 @@ class Files {
     rule.path = user_.cwd;
     rule.access = session_.workdir_access;
     rule.origin.text = "--allow-cwd";
-    grant_rule(rule);
+    // Canonical as the kernel gave it. Where a link has taken its place since, the sandbox refuses;
+    // following that link would grant what somebody else chose.
+    grant_path(rule, user_.cwd);
   }
 
   // --- grants against denies ---
@@ -337,7 +343,14 @@ class Files {
 
   void policy_files() {
     for (const std::string& file : settings_.policy_files) {
-      if (under_writable_grant(file)) session_.policy_files.push_back(file);
+      if (!under_writable_grant(file)) continue;
+      session_.policy_files.push_back(file);
+      struct stat info {};
+      if (::stat(file.c_str(), &info) != 0 || info.st_nlink < 2) continue;
+      problem(fmt::format("the profile {} has a second name (a hard link), by which the command "
+                          "could change it for the next run",
+                          file),
+              "copy it, and put the copy in its place");
     }
     // A file can be mounted read-only; a link to it can be replaced all the same.
     for (const std::string& link : settings_.policy_links) {

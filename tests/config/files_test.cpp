@@ -253,6 +253,24 @@ TEST_CASE("a profile under a writable grant is listed as read-only for the child
   CHECK(accepted(settings, home.user(), false).policy_files.empty());
 }
 
+TEST_CASE("a link put in the place of the current directory is not followed") {
+  Home home;
+  UserContext user = home.user();
+  user.cwd = home.link("moved", home.directory("vault"));
+  for (const PathGrant& grant : accepted({}, user, true).grants) {
+    CHECK(grant.path != home.path("vault"));
+  }
+}
+
+TEST_CASE("a profile with a second name is refused where the child could write") {
+  Home home;
+  Settings settings;
+  settings.policy_files = {home.file("project/p.json")};
+  std::filesystem::create_hard_link(home.path("project/p.json"), home.path("project/alias"));
+  accepted(settings, home.user(), false);
+  CHECK_THAT(refusal(settings, home.user(), true), Contains("p.json has a second name"));
+}
+
 TEST_CASE("a profile reached by a link that the child could replace is refused") {
   Home home;
   Settings settings;
