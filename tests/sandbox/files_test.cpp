@@ -317,6 +317,33 @@ TEST_CASE("a grant of everything still leaves /proc, terminals and denied paths 
   }
 }
 
+TEST_CASE(
+    "/dev/stdout opens the file that output goes to, for writing and without its neighbours") {
+  for (User user : users()) {
+    if (!can_sandbox(user)) return;
+    Directory place(user, public_place());
+    write_text(place / "out", "", user);
+    write_text(place / "neighbour", "secret", user);
+    SandboxPlan plan = shell("echo one >> /dev/stdout; cat /dev/stdout " + place / "neighbour" +
+                             "; echo x > " + place / "neighbour");
+    Pipe result;
+    pid_t parent = ::fork();
+    if (parent == 0) {
+      UniqueFd out(::open((place / "out").c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
+      UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+      ::dup2(null.get(), 0);
+      ::dup2(out.get(), 1);
+      ::dup2(null.get(), 2);
+      be_parent(plan, user, go_and_wait, result.write.get());
+    }
+    result.write.reset();
+    CHECK(read_all(result.read.get()).starts_with("status\n"));
+    ::waitpid(parent, nullptr, 0);
+    CHECK(read_text(place / "out") == "one\n");
+    CHECK(read_text(place / "neighbour") == "secret");
+  }
+}
+
 TEST_CASE("a policy file in a writable grant can be read but not changed, moved or replaced") {
   for (User user : users()) {
     if (!can_sandbox(user)) return;
