@@ -16,7 +16,7 @@ build_packages=(
   libcli11-dev libfmt-dev libexpected-dev nlohmann-json3-dev)
 run_packages=(python3 openssl util-linux iproute2)
 test_packages=(
-  "${run_packages[@]}" g++ catch2 libclang-rt-19-dev clang-tools-19 python3-venv ca-certificates
+  "${run_packages[@]}" g++ catch2 libclang-rt-19-dev clang-tools-19 llvm-19 python3-venv ca-certificates
   gnome-keyring libsecret-tools dbus dnsmasq-base curl git bash gcc)
 bench_packages=("${run_packages[@]}" tinyproxy-bin squid)
 

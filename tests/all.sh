@@ -46,6 +46,9 @@ run_all_tests() {
   mkdir -p build
   make_sdk_venv
   export NONO_TEST_VENV="$PWD/build/venv"
+  # Reports of the sanitizers name functions and lines.
+  export ASAN_SYMBOLIZER_PATH=/usr/bin/llvm-symbolizer-19
+  export TSAN_OPTIONS=external_symbolizer_path=/usr/bin/llvm-symbolizer-19
 
   build debug all
   run_ctest tidy build/debug -R '^tidy:'
