@@ -1,5 +1,6 @@
 #include "sandbox/linux/seccomp.hpp"
 
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/netlink.h>
 #include <linux/sched.h>
@@ -7,6 +8,7 @@
 #include <netinet/in.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -38,13 +40,14 @@ constexpr std::uint32_t answer(int error) {
   return SECCOMP_RET_ERRNO | (static_cast<std::uint32_t>(error) & SECCOMP_RET_DATA);
 }
 
-// Answered ENOSYS: callers then take an older way, as they do on an older kernel. clone3 and
-// io_uring are here because a filter cannot look through the pointers that they take.
+// Answered ENOSYS: callers then take an older way, as they do on an older kernel. clone3, openat2
+// and io_uring are here because a filter cannot look through the pointers that they take.
 constexpr long absent_calls[] = {
     uapi::sys_io_uring_setup,
     uapi::sys_io_uring_enter,
     uapi::sys_io_uring_register,
     uapi::sys_clone3,
+    uapi::sys_openat2,
     SYS_bpf,
     SYS_perf_event_open,
     SYS_userfaultfd,
@@ -110,6 +113,32 @@ constexpr std::uint32_t forbidden_ioctls[] = {TIOCSTI, TIOCLINUX, TIOCSETD, TIOC
 
 constexpr std::uint32_t number(long call) {
   return static_cast<std::uint32_t>(call);
+}
+
+// A set-uid file is harmless inside, and outside lends this user's rights to whoever runs it. (The
+// set-gid bit stays: directories have it for sharing.)
+void add_set_uid_rules(BpfAssembler& code) {
+  auto refuse_mode = [&](unsigned argument) {
+    code.load_low_word(argument);
+    code.give_if_any_bit(S_ISUID, answer(EPERM));
+    code.give(allow);
+  };
+  // The mode counts only where a file is made; otherwise the argument may be anything.
+  auto refuse_new = [&](unsigned flags) {
+    code.load_low_word(flags);
+    code.mask(O_CREAT | (O_TMPFILE & ~O_DIRECTORY));
+    code.give_if_equal(0, allow);
+    refuse_mode(flags + 1);
+  };
+  code.when_one_of({number(SYS_openat)}, [&] { refuse_new(2); });
+  code.when_one_of({number(SYS_fchmodat), number(uapi::sys_fchmodat2), number(SYS_mknodat)},
+                   [&] { refuse_mode(2); });
+#if defined(__x86_64__)
+  code.when_one_of({number(SYS_open)}, [&] { refuse_new(1); });
+  code.when_one_of({number(SYS_chmod), number(SYS_creat), number(SYS_mknod)},
+                   [&] { refuse_mode(1); });
+#endif
+  code.when_one_of({number(SYS_fchmod)}, [&] { refuse_mode(1); });
 }
 
 void add_namespace_rules(BpfAssembler& code) {
@@ -199,6 +228,7 @@ std::vector<sock_filter> build_filter(const FilterOptions& options) {
   for (long call : absent_calls) cases.push_back({number(call), answer(ENOSYS)});
   for (long call : forbidden_calls) cases.push_back({number(call), answer(EPERM)});
   code.give_by_value(std::move(cases));
+  add_set_uid_rules(code);
   add_namespace_rules(code);
   add_ioctl_rules(code);
   add_socketpair_rules(code);

@@ -64,6 +64,7 @@ inline constexpr long sys_process_madvise = 440;
 inline constexpr long sys_mount_setattr = 442;
 inline constexpr long sys_quotactl_fd = 443;
 inline constexpr long sys_process_mrelease = 448;
+inline constexpr long sys_fchmodat2 = 452;
 inline constexpr long sys_open_tree_attr = 467;
 
 // --- Sockets ----------------------------------------------------------------------------------

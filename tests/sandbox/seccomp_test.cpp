@@ -2,12 +2,14 @@
 
 #include "sandbox/linux/seccomp.hpp"
 
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/netlink.h>
 #include <linux/sched.h>
 #include <netinet/in.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include <array>
@@ -61,6 +63,28 @@ std::uint32_t make_socket(std::uint64_t family, std::uint64_t type, std::uint64_
 
 TEST_CASE("the filter fits the kernel's limit and never loops") {
   CHECK(build_filter({}).size() < 400);
+}
+
+TEST_CASE("no file can be given the set-uid bit, in whichever way it is made") {
+  CHECK(ask(SYS_fchmod, {3, 04755}) == error(EPERM));
+  CHECK(ask(SYS_fchmod, {3, junk | 06755}) == error(EPERM));
+  CHECK(ask(SYS_fchmod, {3, 02755}) == allow);
+  CHECK(ask(SYS_fchmodat, {3, 0, 04755}) == error(EPERM));
+  CHECK(ask(SYS_fchmodat, {3, 0, 0755}) == allow);
+  CHECK(ask(uapi::sys_fchmodat2, {3, 0, 04755, 0}) == error(EPERM));
+  CHECK(ask(SYS_mknodat, {3, 0, S_IFREG | 04755, 0}) == error(EPERM));
+  CHECK(ask(SYS_openat, {3, 0, O_CREAT | O_WRONLY, 04755}) == error(EPERM));
+  CHECK(ask(SYS_openat, {3, 0, O_TMPFILE | O_WRONLY, 04755}) == error(EPERM));
+  CHECK(ask(SYS_openat, {3, 0, O_CREAT | O_WRONLY, 0644}) == allow);
+  CHECK(ask(SYS_openat, {3, 0, O_RDONLY | O_DIRECTORY, 04755}) == allow);  // no mode is read
+  CHECK(ask(uapi::sys_openat2) == error(ENOSYS));
+#if defined(__x86_64__)
+  CHECK(ask(SYS_chmod, {0, 04755}) == error(EPERM));
+  CHECK(ask(SYS_creat, {0, 04755}) == error(EPERM));
+  CHECK(ask(SYS_mknod, {0, S_IFREG | 04755, 0}) == error(EPERM));
+  CHECK(ask(SYS_open, {0, O_CREAT, 04755}) == error(EPERM));
+  CHECK(ask(SYS_open, {0, O_RDONLY, 04755}) == allow);
+#endif
 }
 
 TEST_CASE("calls that ordinary programs make are allowed") {
