@@ -118,6 +118,7 @@ Session::~Session() {
 
 void Session::cut() noexcept {
   if (current_ != nullptr) current_->close();
+  if (upstream_.stream) upstream_.stream->close();  // who waits for its answer wakes up
 }
 
 void Session::let_go() noexcept {

@@ -102,12 +102,12 @@ void Worker::on_readable(int fd, std::function<void()> handler) {
   await_readable(*watched_.back(), std::move(handler));
 }
 
-// Waits again after each call, until the worker stops.
+// Waits again after each call, while the worker stops too: a second signal asks for haste.
 void Worker::await_readable(StreamDescriptor& descriptor, std::function<void()> handler) {
   descriptor.async_wait(
       StreamDescriptor::wait_read,
       [this, &descriptor, handler = std::move(handler)](const ErrorCodeSys& code) {
-        if (code || stopping_) return;
+        if (code) return;
         handler();
         await_readable(descriptor, handler);
       });
@@ -211,20 +211,23 @@ void Worker::stop(std::chrono::milliseconds grace) {
 }
 
 void Worker::begin_stop(std::chrono::milliseconds grace) {
-  if (stopping_) return;
-  stopping_ = true;
-  for (const auto& listener : listeners_) {
-    listener->retry.cancel();
-    listener->descriptor.close();
+  if (!stopping_) {
+    stopping_ = true;
+    for (const auto& listener : listeners_) {
+      listener->retry.cancel();
+      listener->descriptor.close();
+    }
+    for (Session* session : sessions_) session->let_go();
   }
-  for (Session* session : sessions_) session->let_go();
-  grace_timer_.expires_after(grace);
+  grace_timer_.expires_after(grace);  // of a second call: instead of the first one's
   grace_timer_.async_wait([this](const ErrorCodeSys& code) {
     if (code) return;
     for (Session* session : sessions_) session->cut();
     // Whatever does not end now waits for nothing of ours: leave it.
     grace_timer_.expires_after(std::chrono::milliseconds(500));
-    grace_timer_.async_wait([this](const ErrorCodeSys&) { context_.stop(); });
+    grace_timer_.async_wait([this](const ErrorCodeSys& cancelled) {
+      if (!cancelled) context_.stop();
+    });
   });
   finish_if_idle();
 }

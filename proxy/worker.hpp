@@ -29,7 +29,7 @@ class Worker {
   void on_readable(int fd, std::function<void()> handler);
   void run();
   // Any thread. Stops accepting; run() returns when the last session ended, or after `grace` closes
-  // them.
+  // them. Called again, the new grace counts.
   void stop(std::chrono::milliseconds grace);
 
   // For sessions, on this thread.

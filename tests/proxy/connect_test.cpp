@@ -215,6 +215,20 @@ TEST_CASE("an endless head is cut off at its limit with 431") {
   REQUIRE(answer.starts_with("HTTP/1.1 431 "));
 }
 
+TEST_CASE("a second stop does not wait for the grace of the first") {
+  Origin origin([](Client& connection) { connection.receive_all(); });
+  Proxy::Setup setup;
+  setup.rules = allowing({"127.0.0.0/8:*"});
+  Proxy proxy(std::move(setup));
+  Client client = proxy.connect();
+  client.send(connect_request(origin.port()));
+  client.receive_until("\r\n\r\n");
+  const auto start = std::chrono::steady_clock::now();
+  proxy.drain(std::chrono::seconds(60));
+  proxy.stop();
+  REQUIRE(std::chrono::steady_clock::now() - start < std::chrono::seconds(30));
+}
+
 TEST_CASE("an idle tunnel ends after the idle time on both sides, half-closed or not") {
   Origin origin([](Client& connection) { connection.receive_all(); });
   Proxy::Setup setup = any_port_on_loopback();

@@ -70,6 +70,7 @@ class Proxy {
   Client connect() const { return {"127.0.0.1", port_}; }
   static constexpr const char* token = "0123456789abcdef";
   void stop();
+  void drain(std::chrono::milliseconds grace) { server_->stop(grace); }  // does not wait
   std::vector<audit::Record> records();  // so far; complete after stop()
   std::vector<audit::Record> refusals() const { return server_->refusals(); }
 
