@@ -75,6 +75,8 @@ Mapping mapping_of(const Error& error) {
       return {502, failed, "tls_certificate_error"};
     case ErrorCode::bad_response:
       return {502, failed, "http_protocol_error"};
+    case ErrorCode::target_too_long:
+      return {414, Reason::limit, "http_request_error"};
     case ErrorCode::head_too_large:
       return {431, Reason::limit, "http_request_error"};
     case ErrorCode::body_too_large:
@@ -97,7 +99,8 @@ Mapping mapping_of(const Error& error) {
     case ErrorCode::closed:
       return {502, failed, "connection_terminated"};
     default:
-      return {error.side == Side::self ? 500 : 502, failed, "proxy_internal_error"};
+      if (error.side == Side::self) return {500, Reason::internal, "proxy_internal_error"};
+      return {502, failed, "proxy_internal_error"};
   }
 }
 

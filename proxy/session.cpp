@@ -116,6 +116,13 @@ Session::~Session() {
   worker_.leave(*this);
 }
 
+// A wrong token is refused even where none is needed, except where nobody's is looked at.
+bool Session::must_refuse(Authentication authentication) const {
+  if (gateway_.no_auth) return false;
+  return authentication == Authentication::wrong ||
+         (authentication == Authentication::absent && !trusted_);
+}
+
 void Session::cut() noexcept {
   if (current_ != nullptr) current_->close();
   if (upstream_.stream) upstream_.stream->close();  // who waits for its answer wakes up
@@ -174,9 +181,7 @@ Awaitable<Next> Session::serve_connect(http::RequestHead& head) {
   auto target = parse_host_port(head.target);
   if (target) trail.target(*target);
   const Authentication authentication = authenticate(head, gateway_.token);
-  const bool known = trusted_ || gateway_.no_auth;
-  if (authentication == Authentication::wrong ||
-      (authentication == Authentication::absent && !known)) {
+  if (must_refuse(authentication)) {
     const Problem problem = wrong_token(authentication);
     co_return co_await refuse(trail, problem, &head);
   }
@@ -331,9 +336,7 @@ Awaitable<Next> Session::serve_forward(http::RequestHead& head) {
     trail.request(head.method, absolute->path);
   }
   const Authentication authentication = authenticate(head, gateway_.token);
-  const bool known = trusted_ || gateway_.no_auth;
-  if (authentication == Authentication::wrong ||
-      (authentication == Authentication::absent && !known)) {
+  if (must_refuse(authentication)) {
     const Problem problem = wrong_token(authentication);
     co_return co_await refuse(trail, problem, &head);
   }
@@ -369,7 +372,7 @@ Awaitable<Next> Session::serve_reverse(http::RequestHead& head) {
   std::size_t route = 0;
   while (route < gateway_.credentials.size() && gateway_.credentials[route].route.name != name)
     ++route;
-  if (authenticate(head, gateway_.token) == Authentication::wrong) {
+  if (!gateway_.no_auth && authenticate(head, gateway_.token) == Authentication::wrong) {
     const Problem problem = wrong_token(Authentication::wrong);
     co_return co_await refuse(trail, problem, &head);
   }

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "proxy/authenticate.hpp"
 #include "proxy/http/body.hpp"
 #include "proxy/net/tcp_stream.hpp"
 #include "proxy/request.hpp"
@@ -30,6 +31,7 @@ class Session {
 
  private:
   friend class Worker;
+  bool must_refuse(Authentication authentication) const;
   Awaitable<Next> serve_one();
   Awaitable<Next> serve_connect(http::RequestHead& head);
   Awaitable<Next> serve_tunnel(const Permit& permit, Trail& trail);

@@ -14,6 +14,8 @@ std::string_view to_string(ErrorCode code) {
       return "bad_request";
     case ErrorCode::head_too_large:
       return "head_too_large";
+    case ErrorCode::target_too_long:
+      return "target_too_long";
     case ErrorCode::body_too_large:
       return "body_too_large";
     case ErrorCode::unauthorized:

@@ -17,7 +17,8 @@ enum class Side : std::uint8_t { client, upstream, self };
 enum class ErrorCode : std::uint8_t {
   bad_input,          // a flag, profile or config file does not parse or contradicts itself
   bad_request,        // malformed HTTP or TLS from the client
-  head_too_large,     // request line or fields over the limit
+  head_too_large,     // fields over the limit
+  target_too_long,    // the request line is over its own limit
   body_too_large,
   unauthorized,       // no or wrong session token
   refused,            // by policy

@@ -42,6 +42,8 @@ std::string_view to_string(Reason reason) {
       return "upstream_failed";
     case Reason::secret_missing:
       return "secret_missing";
+    case Reason::internal:
+      return "internal";
     case Reason::malformed:
       return "malformed";
   }

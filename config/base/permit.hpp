@@ -37,6 +37,7 @@ enum class Reason : std::uint8_t {
   limit,
   upstream_failed,    // allowed, but resolving, connecting or TLS failed
   secret_missing,
+  internal,           // nono itself could not: no room in a required audit log, a failed system call
   malformed,          // the request cannot be parsed
 };
 std::string_view to_string(Reason reason);

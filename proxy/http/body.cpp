@@ -40,7 +40,7 @@ class HeadFinder {
       if (empty_line) return at + 1;
     }
     if (!first_line_ended_ && bytes.size() > limits_.request_line_bytes_max)
-      return fail(lexical::too_large(message_, "the first line of the head is too long"));
+      return fail(lexical::first_line_too_long(message_));
     if (bytes.size() > limits_.head_bytes_max)
       return fail(lexical::too_large(message_, "the head is too long"));
     return std::size_t{0};

@@ -63,7 +63,7 @@ Result<std::string_view> first_line(std::string_view bytes, const HeadLimits& li
     return fail(lexical::too_large(message, "the head is too long"));
   auto line = lexical::scan(bytes, limits, message);
   if (line && line->size() > limits.request_line_bytes_max)
-    return fail(lexical::too_large(message, "the first line of the head is too long"));
+    return fail(lexical::first_line_too_long(message));
   return line;
 }
 

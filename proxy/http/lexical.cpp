@@ -114,7 +114,14 @@ Error malformed(Message message, std::string_view what) {
 
 Error too_large(Message message, std::string_view what) {
   if (message == Message::response) return malformed(message, what);
-  return Error{Side::client, ErrorCode::head_too_large, std::string(what), {}};
+  return Error{Side::client, ErrorCode::head_too_large, std::string(what),
+               "send fewer or shorter fields"};
+}
+
+Error first_line_too_long(Message message) {
+  const std::string what = "the first line of the head is too long";
+  if (message == Message::response) return malformed(message, what);
+  return Error{Side::client, ErrorCode::target_too_long, what, "send a shorter URL"};
 }
 
 Result<std::string_view> scan(std::string_view head, const HeadLimits& limits, Message message) {

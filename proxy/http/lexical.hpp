@@ -54,6 +54,7 @@ bool parse_length(std::string_view text, std::uint64_t& length);
 enum class Message : std::uint8_t { request, response };
 Error malformed(Message message, std::string_view what);
 Error too_large(Message message, std::string_view what);
+Error first_line_too_long(Message message);
 
 // Checks every line of `head` (which ends with its empty line): CRLF endings and no other CR or LF,
 // no NUL or control, no obs-fold, field names that are tokens with the colon right behind, at most

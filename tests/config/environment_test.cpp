@@ -57,7 +57,7 @@ TEST_CASE("what makes programs load code, inherited proxies and nono's own never
   CHECK(child.withheld.empty());
 }
 
-TEST_CASE("--allow-env passes what would be withheld, by its exact name only") {
+TEST_CASE("the flag --allow-env passes what would be withheld, by its exact name only") {
   SessionConfig config;
   config.pass_env = {"MY_TOKEN", "PYTHONPATH", "HTTPS_PROXY"};
   ChildEnvironment child =

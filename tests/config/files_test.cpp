@@ -66,7 +66,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("--allow-cwd gives the current directory, as workdir.access says") {
+TEST_CASE("the flag --allow-cwd gives the current directory, as workdir.access says") {
   Home home;
   SessionConfig session = accepted({}, home.user(), true);
   REQUIRE(grant_at(session, home.path("project")) != nullptr);

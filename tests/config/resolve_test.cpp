@@ -158,7 +158,7 @@ TEST_CASE("two credentials for one variable are refused") {
   CHECK_THAT(refusal(settings), Contains("credentials gemini and google-ai both set"));
 }
 
-TEST_CASE("--allow-endpoint restricts a credential that is enabled") {
+TEST_CASE("the flag --allow-endpoint restricts a credential that is enabled") {
   Settings settings = credential("github");
   settings.allow_endpoints = {"github:GET:/repos/**"};
   Result<SessionConfig> session = resolved(settings);

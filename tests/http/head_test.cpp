@@ -293,7 +293,7 @@ TEST_CASE("limits of a head are told apart from its being malformed") {
     return head ? ErrorCode::internal : head.error().code;
   };
   CHECK(code("GET /" + std::string(9000, 'a') + " HTTP/1.1\r\nHost: a\r\n\r\n") ==
-        ErrorCode::head_too_large);
+        ErrorCode::target_too_long);
   CHECK(code(with_fields("X: " + std::string(70'000, 'a') + "\r\n")) == ErrorCode::head_too_large);
   std::string many;
   for (int i = 0; i < 99; ++i) many += "X: y\r\n";

@@ -92,6 +92,47 @@ std::string unique_number() {
   return std::to_string(100000 + (::getpid() % 10000) * 10 + count++);
 }
 
+// A session with one job on the terminal, as a shell would run it; reports what happens to the job.
+[[noreturn]] void lead_session(const std::string& name, User user, const UniqueFd& master,
+                               const Pipe& events) {
+  ::setsid();
+  int terminal = ::open(name.c_str(), O_RDWR);
+  ::ioctl(terminal, TIOCSCTTY, 0);
+  ::signal(SIGTTOU, SIG_IGN);
+  pid_t job = ::fork();
+  if (job == 0) {
+    ::setpgid(0, 0);
+    ::tcsetpgrp(terminal, ::getpid());
+    ::signal(SIGTTOU, SIG_DFL);
+    for (int fd = 0; fd < 3; ++fd) ::dup2(terminal, fd);
+    SandboxPlan plan = shell("echo up; while :; do read x; done");
+    Pipe ignored;
+    be_parent(
+        plan, user,
+        [](SandboxChannel& channel) {
+          ::signal(SIGINT, SIG_IGN);  // as a parent that waits for its child
+          Result<ExitStatus> status = go_and_wait(channel);
+          ::_exit(status ? status->code : 77);
+          return status;
+        },
+        ignored.write.get());
+  }
+  ::setpgid(job, job);
+  int status = 0;
+  while (::waitpid(job, &status, WUNTRACED) == job) {
+    if (WIFSTOPPED(status)) {
+      write_all(events.write.get(), "stopped\n");
+      ::tcsetpgrp(terminal, job);
+      ::kill(-job, SIGCONT);
+      write_all(master.get(), "");
+      continue;
+    }
+    write_all(events.write.get(), "ended " + std::to_string(WEXITSTATUS(status)) + "\n");
+    break;
+  }
+  ::_exit(0);
+}
+
 }  // namespace
 
 TEST_CASE("what the command leaves behind ends with it") {
@@ -312,43 +353,7 @@ TEST_CASE("a terminal's Ctrl-Z and Ctrl-C act as if nono were not there") {
     Pipe events;
     pid_t leader = ::fork();
     if (leader == 0) {
-      // A session with one job, as a shell would run it.
-      ::setsid();
-      int terminal = ::open(name.c_str(), O_RDWR);
-      ::ioctl(terminal, TIOCSCTTY, 0);
-      ::signal(SIGTTOU, SIG_IGN);
-      pid_t job = ::fork();
-      if (job == 0) {
-        ::setpgid(0, 0);
-        ::tcsetpgrp(terminal, ::getpid());
-        ::signal(SIGTTOU, SIG_DFL);
-        for (int fd = 0; fd < 3; ++fd) ::dup2(terminal, fd);
-        SandboxPlan plan = shell("echo up; while :; do read x; done");
-        Pipe ignored;
-        be_parent(
-            plan, user,
-            [](SandboxChannel& channel) {
-              ::signal(SIGINT, SIG_IGN);  // as a parent that waits for its child
-              Result<ExitStatus> status = go_and_wait(channel);
-              ::_exit(status ? status->code : 77);
-              return status;
-            },
-            ignored.write.get());
-      }
-      ::setpgid(job, job);
-      int status = 0;
-      while (::waitpid(job, &status, WUNTRACED) == job) {
-        if (WIFSTOPPED(status)) {
-          write_all(events.write.get(), "stopped\n");
-          ::tcsetpgrp(terminal, job);
-          ::kill(-job, SIGCONT);
-          write_all(master.get(), "");
-          continue;
-        }
-        write_all(events.write.get(), "ended " + std::to_string(WEXITSTATUS(status)) + "\n");
-        break;
-      }
-      ::_exit(0);
+      lead_session(name, user, master, events);
     }
     events.write.reset();
     std::string seen;
@@ -369,121 +374,6 @@ TEST_CASE("a terminal's Ctrl-Z and Ctrl-C act as if nono were not there") {
     }
     CHECK(next == "ended 130");
     ::waitpid(leader, nullptr, 0);
-  }
-}
-
-TEST_CASE("stdio that is a socket is replaced by pipes and relayed whole") {
-  for (User user : users()) {
-    if (!can_sandbox(user)) return;
-    for (int type : {SOCK_STREAM, SOCK_SEQPACKET}) {
-      std::array<int, 2> in = {};
-      std::array<int, 2> out = {};
-      REQUIRE(::socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, in.data()) == 0);
-      REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, out.data()) == 0);
-      SandboxPlan plan = shell(
-          "for n in 0 1 2; do test -S /proc/self/fd/$n && echo socket; done; cat | wc -c; "
-          "head -c 300000 /dev/zero | tr '\\0' y; echo end; exit 3");
-      Pipe result;
-      pid_t parent = ::fork();
-      if (parent == 0) {
-        ::dup2(in[1], 0);
-        ::dup2(out[1], 1);
-        ::dup2(out[1], 2);
-        for (int fd : {in[0], in[1], out[0], out[1]}) ::close(fd);
-        be_parent(plan, user, go_and_wait, result.write.get());
-      }
-      ::close(in[1]);
-      ::close(out[1]);
-      result.write.reset();
-      for (int i = 0; i < 10; ++i) write_all(in[0], std::string(1000, 'x'));
-      ::close(in[0]);
-      std::string text = read_all(out[0]);
-      ::close(out[0]);
-      Outcome outcome;
-      parse(read_all(result.read.get()), outcome);
-      ::waitpid(parent, nullptr, 0);
-      INFO(describe(outcome));
-      CHECK(outcome.code == 3);
-      CHECK(text.starts_with("10000\n"));
-      CHECK(text.size() == 6 + 300000 + 4);
-      CHECK(text.ends_with("yend\n"));
-      CHECK(text.find("socket") == std::string::npos);
-    }
-  }
-}
-
-TEST_CASE("a relayed output whose reader went away gives the command SIGPIPE") {
-  for (User user : users()) {
-    if (!can_sandbox(user)) return;
-    std::array<int, 2> out = {};
-    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, out.data()) == 0);
-    Pipe result;
-    pid_t parent = ::fork();
-    if (parent == 0) {
-      ::dup2(out[1], 1);
-      ::close(out[0]);
-      ::close(out[1]);
-      be_parent(shell("exec cat /dev/zero"), user, go_and_wait, result.write.get());
-    }
-    ::close(out[1]);
-    result.write.reset();
-    std::array<char, 100> some;
-    CHECK(::read(out[0], some.data(), some.size()) > 0);
-    ::close(out[0]);
-    Outcome outcome;
-    parse(read_all(result.read.get()), outcome);
-    ::waitpid(parent, nullptr, 0);
-    INFO(describe(outcome));
-    CHECK(outcome.code == 128 + SIGPIPE);
-  }
-}
-
-TEST_CASE("closed standard descriptors are harmless") {
-  for (User user : users()) {
-    if (!can_sandbox(user)) return;
-    Pipe result;
-    pid_t parent = ::fork();
-    if (parent == 0) {
-      int kept = ::fcntl(result.write.get(), F_DUPFD_CLOEXEC, 10);
-      result = {};
-      for (int fd = 0; fd < 3; ++fd) ::close(fd);
-      be_parent(shell("cat; echo x; test -c /proc/self/fd/0 && test -c /proc/self/fd/2 && exit 8"),
-                user, go_and_wait, kept);
-    }
-    result.write.reset();
-    Outcome outcome;
-    parse(read_all(result.read.get()), outcome);
-    ::waitpid(parent, nullptr, 0);
-    INFO(describe(outcome));
-    CHECK(outcome.code == 8);
-  }
-}
-
-TEST_CASE("a directory on standard input becomes /dev/null") {
-  for (User user : users()) {
-    if (!can_sandbox(user)) return;
-    Directory place(user, public_place());
-    write_text(place / "secret", "the secret", user);
-    Pipe result;
-    pid_t parent = ::fork();
-    if (parent == 0) {
-      UniqueFd directory(::open(place.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-      ::dup2(directory.get(), 0);
-      SandboxPlan plan = probe([] {
-        struct stat info = {};
-        return ::fstat(0, &info) == 0 && S_ISCHR(info.st_mode) &&
-                       ::fchmodat(0, "secret", 0777, 0) != 0
-                   ? 0
-                   : 1;
-      });
-      be_parent(plan, user, go_and_wait, result.write.get());
-    }
-    result.write.reset();
-    Outcome outcome;
-    parse(read_all(result.read.get()), outcome);
-    ::waitpid(parent, nullptr, 0);
-    INFO(describe(outcome));
-    CHECK(outcome.code == 0);
   }
 }
 
