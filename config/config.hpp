@@ -7,12 +7,14 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "config/base/host.hpp"
+#include "config/base/secret.hpp"
 
 namespace nono {
 
@@ -105,7 +107,8 @@ struct Settings {
   std::map<std::string, CredentialRoute> custom_credentials;
   std::vector<std::string> allow_endpoints;  // "SERVICE:METHOD:PATH"
   std::vector<std::string> upstream_ca_files;
-  std::optional<std::string> upstream_proxy;  // reserved for chaining; not read yet
+  std::optional<std::string> upstream_proxy;  // [http://[user:password@]]host:port
+  std::vector<std::string> upstream_bypass;   // hosts reached without it
   std::optional<std::uint16_t> proxy_port;
 
   std::optional<std::vector<std::string>> allow_env;  // environment.allow_vars; absent: all
@@ -147,6 +150,15 @@ struct NetworkRules {
   bool observe = false;
 };
 
+// A proxy that connections go through, a company's mostly (config/upstream_proxy.hpp). Names are
+// judged here and looked up there.
+struct UpstreamProxy {
+  HostPort address;
+  std::shared_ptr<const Secret> authorization;  // value of Proxy-Authorization; null: none
+  std::vector<std::string> bypass_names;        // "host", "*.parent"; normalised
+  std::vector<Cidr> bypass_ranges;
+};
+
 struct SessionConfig {
   std::string name = "default";
   NetworkRules network;
@@ -154,6 +166,7 @@ struct SessionConfig {
       credentials;                    // enabled ones only, sources in the order they are tried
   std::vector<HostPort> dns_servers;  // empty: the system's resolv.conf
   std::vector<std::string> upstream_ca_files;
+  std::optional<UpstreamProxy> upstream_proxy;
 
   std::vector<PathGrant> grants;
   std::vector<DenyPath> denies;

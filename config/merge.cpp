@@ -47,6 +47,7 @@ void merge_network(Settings& base, Settings& over) {
   append(base.dns_servers, std::move(over.dns_servers));
   append(base.upstream_ca_files, std::move(over.upstream_ca_files));
   replace(base.upstream_proxy, over.upstream_proxy);
+  append(base.upstream_bypass, std::move(over.upstream_bypass));
   replace(base.proxy_port, over.proxy_port);
   append(base.allow_endpoints, std::move(over.allow_endpoints));
 }

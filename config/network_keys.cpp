@@ -149,6 +149,18 @@ void read_private_ranges(Problems& problems, const YAML::Node& node, std::string
   }
 }
 
+void read_upstream_proxy(Problems& problems, const YAML::Node& node, std::string_view key,
+                         Settings& out) {
+  if (!node.IsNull()) out.upstream_proxy = as_string(problems, node, key);
+}
+
+void read_upstream_bypass(Problems& problems, const YAML::Node& node, std::string_view key,
+                          Settings& out) {
+  for (std::string& host : as_strings(problems, node, key)) {
+    out.upstream_bypass.push_back(std::move(host));
+  }
+}
+
 void read_dns_servers(Problems& problems, const YAML::Node& node, std::string_view key,
                       Settings& out) {
   if (!is_list(problems, node, key)) return;

@@ -25,6 +25,11 @@ void read_network_profile(Problems& problems, const YAML::Node& node, std::strin
                           Settings& out);
 void read_private_ranges(Problems& problems, const YAML::Node& node, std::string_view key,
                          Settings& out);
+// A string, or null for none; parsed by config/upstream_proxy.hpp once all is merged.
+void read_upstream_proxy(Problems& problems, const YAML::Node& node, std::string_view key,
+                         Settings& out);
+void read_upstream_bypass(Problems& problems, const YAML::Node& node, std::string_view key,
+                          Settings& out);
 void read_dns_servers(Problems& problems, const YAML::Node& node, std::string_view key,
                       Settings& out);
 

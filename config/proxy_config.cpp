@@ -91,6 +91,10 @@ void read_env_format(const F& f) {
   }
 }
 
+void allow_hosts(const F& f) {
+  document::read_host_rules(f.problems, f.node, f.key, f.out.session.allow_hosts);
+}
+
 const std::vector<document::Key<ProxyConfig>>& keys() {
   static const std::vector<document::Key<ProxyConfig>> table = {
       {"listen", read_listen},
@@ -101,14 +105,8 @@ const std::vector<document::Key<ProxyConfig>>& keys() {
        [](const F& f) {
          document::read_network_profile(f.problems, f.node, f.key, f.out.session);
        }},
-      {"network.allow_domain",
-       [](const F& f) {
-         document::read_host_rules(f.problems, f.node, f.key, f.out.session.allow_hosts);
-       }},
-      {"network.allow_hosts",
-       [](const F& f) {
-         document::read_host_rules(f.problems, f.node, f.key, f.out.session.allow_hosts);
-       }},
+      {"network.allow_domain", allow_hosts},
+      {"network.allow_hosts", allow_hosts},
       {"network.deny_domain",
        [](const F& f) {
          document::read_host_rules(f.problems, f.node, f.key, f.out.session.deny_hosts);
@@ -119,7 +117,12 @@ const std::vector<document::Key<ProxyConfig>>& keys() {
        [](const F& f) {
          f.out.session.upstream_ca_files = document::as_strings(f.problems, f.node, f.key);
        }},
-      {"network.upstream_proxy", nullptr},
+      {"network.upstream_proxy",
+       [](const F& f) { document::read_upstream_proxy(f.problems, f.node, f.key, f.out.session); }},
+      {"network.upstream_bypass",
+       [](const F& f) {
+         document::read_upstream_bypass(f.problems, f.node, f.key, f.out.session);
+       }},
       {"network.allow_http2", nullptr},
       {"dns.servers",
        [](const F& f) { document::read_dns_servers(f.problems, f.node, f.key, f.out.session); }},

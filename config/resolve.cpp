@@ -16,6 +16,7 @@
 #include "config/host_groups.hpp"
 #include "config/registries.hpp"
 #include "config/suggest.hpp"
+#include "config/upstream_proxy.hpp"
 
 namespace nono {
 namespace {
@@ -79,9 +80,9 @@ class Resolver {
   }
 
   void network() {
-    if (settings_.upstream_proxy) problem("--upstream-proxy is not supported yet");
     bool closed = asks_for_hosts() || !settings_.deny_hosts.empty() ||
-                  !settings_.allow_private.empty() || !settings_.dns_servers.empty();
+                  !settings_.allow_private.empty() || !settings_.dns_servers.empty() ||
+                  settings_.upstream_proxy.has_value();
     session_.network.mode = closed ? NetworkMode::filtered : NetworkMode::open;
     if (settings_.block_network && !block()) return;
     for (const HostRule& rule : settings_.deny_hosts) add_host(rule, session_.network.deny);
@@ -93,6 +94,7 @@ class Resolver {
     check_variables_differ();
     for (const std::string& text : settings_.allow_endpoints) add_endpoint(text);
     for (const std::string& file : settings_.upstream_ca_files) add_upstream_ca(file);
+    add_upstream_proxy();
     if (options_.for_run && settings_.proxy_port && !closed) {
       problem("--proxy-port without anything that needs the proxy",
               "add --allow-domain, --network-profile or --credential, or leave it out");
@@ -229,6 +231,17 @@ class Resolver {
       return problem(fmt::format("--upstream-ca {}: {}", file, std::strerror(errno)));  // NOLINT
     }
     session_.upstream_ca_files.push_back(*path);
+  }
+
+  void add_upstream_proxy() {
+    if (!settings_.upstream_proxy) {
+      if (!settings_.upstream_bypass.empty()) problem("--upstream-bypass needs --upstream-proxy");
+      return;
+    }
+    Result<UpstreamProxy> proxy =
+        parse_upstream_proxy(*settings_.upstream_proxy, settings_.upstream_bypass);
+    if (!proxy) return problem(proxy.error().what, proxy.error().fix);
+    session_.upstream_proxy = std::move(*proxy);
   }
 
   void environment() {

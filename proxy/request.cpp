@@ -3,6 +3,7 @@
 #include <poll.h>
 
 #include "config/base/on_exit.hpp"
+#include "proxy/chain.hpp"
 #include "proxy/dialer.hpp"
 #include "proxy/net/relay.hpp"
 #include "proxy/net/tls_stream.hpp"
@@ -173,6 +174,27 @@ Awaitable<void> relay_upgraded(RequestContext& context, const intercept::Redacto
   context.upstream.reset();
 }
 
+// A connected socket that leads to the permit's target, be it through the upstream proxy.
+Awaitable<Result<Dialled>> reach(Worker& worker, const Permit& permit, Leg leg) {
+  const Gateway& gateway = worker.gateway();
+  const Limits& limits = gateway.limits;
+  const UpstreamProxy* parent = parent_for(gateway.session, permit.target());
+  std::optional<Permit> parent_permit;
+  if (parent != nullptr) parent_permit = policy::Engine::permit_upstream_proxy(parent->address);
+  const Permit& next_hop = parent_permit ? *parent_permit : permit;
+  const auto deadline = std::chrono::steady_clock::now() + limits.resolve_time_max;
+  auto vetted = co_await worker.resolver().resolve(next_hop, deadline);
+  if (!vetted) co_return fail(vetted.error());
+  auto dialled = co_await dial(next_hop, *vetted, worker.deadlines(), limits.connect_time_max);
+  if (!dialled || parent == nullptr || leg == Leg::http) co_return dialled;
+  dialled->stream->expires_after(limits.connect_time_max);
+  auto through =
+      co_await connect_through(*dialled->stream, *parent, permit.target(), gateway.head_limits);
+  if (!through) co_return fail(through.error());
+  dialled->stream->never_expires();
+  co_return dialled;
+}
+
 }  // namespace
 
 void Upstream::reset() {
@@ -192,23 +214,21 @@ bool Upstream::usable_for(const HostPort& wanted, bool wanted_tls) const {
   return tls && state.revents == POLLIN;
 }
 
-Awaitable<Result<void>> open_upstream(Worker& worker, const Permit& permit, bool tls,
+Awaitable<Result<void>> open_upstream(Worker& worker, const Permit& permit, Leg leg,
                                       Upstream& upstream, Trail& trail) {
-  const Limits& limits = worker.gateway().limits;
+  const Gateway& gateway = worker.gateway();
+  const Limits& limits = gateway.limits;
   upstream.reset();
-  const auto deadline = std::chrono::steady_clock::now() + limits.resolve_time_max;
-  auto vetted = co_await worker.resolver().resolve(permit, deadline);
-  if (!vetted) co_return fail(vetted.error());
-  auto dialled = co_await dial(permit, *vetted, worker.deadlines(), limits.connect_time_max);
+  auto dialled = co_await reach(worker, permit, leg);
   if (!dialled) co_return fail(dialled.error());
   trail.address(dialled->address);
   upstream.address = dialled->address;
   upstream.tcp = dialled->stream.get();
-  upstream.tls = tls;
-  if (tls) {
+  upstream.tls = leg == Leg::https;
+  if (leg == Leg::https) {
     dialled->stream->expires_after(limits.tls_time_max);
     auto secured = co_await TlsStream::connect(std::move(dialled->stream), worker.client_tls(),
-                                               permit.target(), worker.gateway().session.name);
+                                               permit.target(), gateway.session.name);
     if (!secured) {
       upstream.reset();
       co_return fail(secured.error());
@@ -325,8 +345,9 @@ Awaitable<Next> serve_request(RequestContext& context, PermittedRequest& request
   http::RequestHead& head = request.head;
   const HostPort& target = request.permit.target();
   const Judged judged = judge(gateway, request, trail);
+  const UpstreamProxy* parent = request.tls ? nullptr : parent_for(gateway.session, target);
   const OnExit wiped([&] {
-    if (judged.redactor != nullptr) intercept::wipe_head(head);
+    if (judged.redactor != nullptr || parent != nullptr) intercept::wipe_head(head);
   });
   if (judged.problem) {
     co_return co_await answer_refusal(context.client, gateway, trail, *judged.problem, &head);
@@ -336,13 +357,15 @@ Awaitable<Next> serve_request(RequestContext& context, PermittedRequest& request
     const Problem problem = problem_of(recorded.error(), &target);
     co_return co_await answer_refusal(context.client, gateway, trail, problem, &head);
   }
+  if (parent != nullptr) address_to_parent(head, *parent, target);
+  const Leg leg = request.tls ? Leg::https : Leg::http;
   bool kept = context.upstream.usable_for(target, request.tls);
   while (true) {
     if (kept) {
       trail.address(context.upstream.address);
     } else {
-      auto opened = co_await open_upstream(context.worker, request.permit, request.tls,
-                                           context.upstream, trail);
+      auto opened =
+          co_await open_upstream(context.worker, request.permit, leg, context.upstream, trail);
       if (!opened) {
         const Problem problem = problem_of(opened.error(), &target);
         co_return co_await answer_refusal(context.client, gateway, trail, problem, &head);

@@ -50,8 +50,12 @@ struct PermittedRequest {
 // Serves one request and answers it whatever happens. All arguments must outlive the await.
 Awaitable<Next> serve_request(RequestContext& context, PermittedRequest& request, Trail& trail);
 
-// Resolves, dials and, where asked, starts TLS. On success `upstream` leads to the permit's target.
-Awaitable<Result<void>> open_upstream(Worker& worker, const Permit& permit, bool tls,
+// What a connection to an upstream is to carry.
+enum class Leg : std::uint8_t { tunnel, http, https };
+
+// Resolves, dials and, where asked, starts TLS; through the session's upstream proxy where it has
+// one for this target. On success `upstream` leads to the permit's target.
+Awaitable<Result<void>> open_upstream(Worker& worker, const Permit& permit, Leg leg,
                                       Upstream& upstream, Trail& trail);
 
 // Answers with a refusal and writes the trail. Says Next::keep only where the request had no body

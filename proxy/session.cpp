@@ -207,7 +207,7 @@ Awaitable<Next> Session::serve_connect(http::RequestHead& head) {
   }
   if (permit->handling() == Handling::intercept)
     co_return co_await serve_intercepted(*permit, trail);
-  auto opened = co_await open_upstream(worker_, *permit, false, upstream_, trail);
+  auto opened = co_await open_upstream(worker_, *permit, Leg::tunnel, upstream_, trail);
   if (!opened) {
     const Problem problem = problem_of(opened.error(), &*target);
     co_return co_await refuse(trail, problem, &head);

@@ -81,6 +81,11 @@ void PolicyFlags::add_network(CLI::App& app) {
   repeatable(app, "--allow-private", allow_private_, group,
              "CIDR: names may resolve into this private range");
   repeatable(app, "--dns-server", dns_server_, group, "ADDR[:PORT]: resolve with it (repeatable)");
+  app.add_option("--upstream-proxy,--external-proxy", upstream_proxy_,
+                 "[http://[USER:PASSWORD@]]HOST:PORT: go through this proxy")
+      ->group(group);
+  repeatable(app, "--upstream-bypass,--external-proxy-bypass", upstream_bypass_, group,
+             "HOST: host, *.host, address or range reached without it (repeatable)");
   repeatable(app, "--upstream-ca", upstream_ca_, group,
              "FILE: trust these PEM roots upstream as well");
 }
@@ -142,6 +147,13 @@ void PolicyFlags::read_environment(const EnvLookup& env, bool for_run) {
     network_profile_ = first_of(env, {"NONO_NETWORK_PROFILE"}).value_or("");
   }
   if (profile_.empty()) profile_ = first_of(env, {"NONO_PROFILE"}).value_or("");
+  if (upstream_proxy_.empty()) {
+    upstream_proxy_ = first_of(env, {"NONO_UPSTREAM_PROXY", "NONO_EXTERNAL_PROXY"}).value_or("");
+  }
+  if (upstream_bypass_.empty()) {
+    const auto value = first_of(env, {"NONO_UPSTREAM_BYPASS", "NONO_EXTERNAL_PROXY_BYPASS"});
+    upstream_bypass_ = split_list(value.value_or(""));
+  }
   if (!ca_validity_) {
     if (auto value = first_of(env, {"NONO_PROXY_CA_VALIDITY"})) {
       unsigned days = 0;
@@ -230,6 +242,8 @@ Result<void> PolicyFlags::finish_network(Settings& settings) const {
   }
   settings.allow_endpoints = allow_endpoint_;
   settings.upstream_ca_files = upstream_ca_;
+  if (!upstream_proxy_.empty()) settings.upstream_proxy = upstream_proxy_;
+  settings.upstream_bypass = upstream_bypass_;
   if (proxy_port) {
     if (*proxy_port == 0) return bad("--proxy-port takes 1 to 65535");
     settings.proxy_port = proxy_port;

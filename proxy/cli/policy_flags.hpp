@@ -48,7 +48,8 @@ class PolicyFlags {
   bool block_net_ = false;
   std::string network_profile_;
   Words allow_domain_, old_allow_domain_, deny_domain_, allow_private_, dns_server_;
-  Words credential_, allow_endpoint_, upstream_ca_;
+  Words credential_, allow_endpoint_, upstream_ca_, upstream_bypass_;
+  std::string upstream_proxy_;
   std::optional<unsigned> ca_validity_;
   std::string bad_variable_;  // the first NONO_* variable that could not be read
   Words allow_env_, set_env_;

@@ -40,6 +40,7 @@ Result<void> check_proxy_flags(const PolicyOptions& policy, const SessionConfig&
     if (flags.proxy_port) flag = "--proxy-port";
     if (!flags.upstream_ca_files.empty()) flag = "--upstream-ca";
     if (!flags.dns_servers.empty()) flag = "--dns-server";
+    if (flags.upstream_proxy) flag = "--upstream-proxy";
     if (!flags.allow_private.empty()) flag = "--allow-private";
     if (!flags.deny_hosts.empty()) flag = "--deny-domain";
     if (policy.ca_validity_days) flag = "--proxy-ca-validity";

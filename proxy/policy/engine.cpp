@@ -169,4 +169,11 @@ Decision Engine::decide_route(std::size_t route) const {
                 wanted.loopback ? rules.addresses_and_loopback : rules.addresses);
 }
 
+Permit Engine::permit_upstream_proxy(const HostPort& address) {
+  auto addresses = std::make_shared<AddressPolicy>();
+  addresses->allow_private = {Cidr(IpAddress::v4({}), 0), Cidr(IpAddress::v6({}), 0)};
+  return Permit(address, Handling::tunnel, Because{Reason::rule_allows, "--upstream-proxy"},
+                !address.host.is_name(), std::move(addresses));
+}
+
 }  // namespace nono::policy

@@ -52,6 +52,10 @@ class Engine {
   // The permit for a credential route's own upstream, as the reverse form uses it.
   Decision decide_route(std::size_t route) const;
 
+  // The permit for the user's own upstream proxy: the configuration names that one place, private
+  // or not.
+  static Permit permit_upstream_proxy(const HostPort& address);
+
  private:
   struct Compiled;
   explicit Engine(std::unique_ptr<const Compiled> compiled);

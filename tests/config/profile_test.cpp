@@ -202,8 +202,9 @@ TEST_CASE("all errors of a file are told at once") {
 }
 
 TEST_CASE("a key whose feature is missing is no error where it asks for nothing") {
-  good(
-      R"({"network": {"open_port": [], "allow_http2": false, "upstream_proxy": null}, "hooks": {}})");
+  good(R"({"network": {"open_port": [], "allow_http2": false}, "hooks": {}})");
+  CHECK_FALSE(
+      good(R"({"network": {"upstream_proxy": null, "upstream_bypass": []}})").upstream_proxy);
 }
 
 TEST_CASE("old names work and are noted once, meaningless ones say so") {

@@ -131,6 +131,8 @@ void serve_http(Client& connection) {
 Proxy::Proxy(Setup setup) {
   ServerOptions options;
   options.session.network = std::move(setup.rules);
+  options.session.upstream_proxy = std::move(setup.upstream_proxy);
+  options.session.dns_servers = std::move(setup.dns_servers);
   options.credentials = std::move(setup.credentials);
   options.token = Secret(token);
   options.limits = setup.limits;

@@ -63,6 +63,8 @@ class Proxy {
     unsigned threads = 1;
     std::string audit_log;
     bool audit_required = false;
+    std::optional<UpstreamProxy> upstream_proxy;
+    std::vector<HostPort> dns_servers;
   };
   explicit Proxy(Setup setup);
   ~Proxy();
