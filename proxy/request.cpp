@@ -227,7 +227,12 @@ Awaitable<Result<void>> open_upstream(Worker& worker, const Permit& permit, Leg 
   upstream.tls = leg == Leg::https;
   if (leg == Leg::https) {
     dialled->stream->expires_after(limits.tls_time_max);
-    auto secured = co_await TlsStream::connect(std::move(dialled->stream), worker.client_tls(),
+    auto context = worker.client_tls();
+    if (!context) {
+      upstream.reset();
+      co_return fail(context.error());
+    }
+    auto secured = co_await TlsStream::connect(std::move(dialled->stream), **context,
                                                permit.target(), gateway.session.name);
     if (!secured) {
       upstream.reset();

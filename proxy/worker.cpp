@@ -80,9 +80,10 @@ Result<void> Worker::prepare() {
   auto resolver = dns::make_resolver(executor(), options);
   if (!resolver) return fail(resolver.error());
   resolver_ = std::move(*resolver);
-  auto client_tls = ClientTlsContext::make(gateway_.session.upstream_ca_files);
-  if (!client_tls) return fail(client_tls.error());
-  client_tls_ = std::move(*client_tls);
+  // The user's own files are checked at the start; without any, nothing can be wrong with them.
+  if (!gateway_.session.upstream_ca_files.empty()) {
+    if (auto made = client_tls(); !made) return fail(made.error());
+  }
   if (gateway_.ca) {
     leaves_ = std::make_unique<intercept::LeafCache>(gateway_.ca);
     auto server_tls = ServerTlsContext::make(*leaves_);
@@ -90,6 +91,15 @@ Result<void> Worker::prepare() {
     server_tls_ = std::move(*server_tls);
   }
   return {};
+}
+
+Result<ClientTlsContext*> Worker::client_tls() {
+  if (!client_tls_) {
+    auto made = ClientTlsContext::make(gateway_.session.upstream_ca_files);
+    if (!made) return fail(made.error());
+    client_tls_ = std::move(*made);
+  }
+  return client_tls_.get();
 }
 
 void Worker::listen(UniqueFd socket, bool trusted) {

@@ -37,7 +37,7 @@ class Worker {
   Executor executor() { return context_.get_executor(); }
   Deadlines& deadlines() { return deadlines_; }
   dns::Resolver& resolver() { return *resolver_; }
-  ClientTlsContext& client_tls() { return *client_tls_; }
+  Result<ClientTlsContext*> client_tls();  // made at the first TLS connection upstream
   ServerTlsContext* server_tls() {
     return server_tls_.get();
   }  // null without a certificate authority

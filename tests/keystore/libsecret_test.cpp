@@ -51,8 +51,7 @@ int run_on_private_bus(const std::string& script) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-const std::string unlock =
-    "printf pw | gnome-keyring-daemon --unlock --components=secrets >/dev/null || exit 90; ";
+const std::string unlock = ". " NONO_SOURCE_DIR "/tests/support/unlock_keyring.sh; ";
 
 std::string text_of(const Result<Secret>& secret) {
   return secret ? std::string(secret->expose()) : "error: " + secret.error().what;

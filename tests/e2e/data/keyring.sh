@@ -4,6 +4,6 @@
 set -euo pipefail
 account=$1 key=$2
 shift 2
-printf 'password' | gnome-keyring-daemon --unlock --components=secrets > /dev/null
+. "$(dirname "$0")/../../support/unlock_keyring.sh"
 printf '%s' "$key" | secret-tool store --label="nono: $account" service nono username "$account" target default
 exec "$@"
