@@ -8,30 +8,6 @@
 namespace nono::dns {
 namespace {
 
-std::string_view describe(AddressClass address_class) {
-  switch (address_class) {
-    case AddressClass::public_internet:
-      return "a public address";
-    case AddressClass::metadata:
-      return "a cloud metadata address";
-    case AddressClass::link_local:
-      return "a link-local address";
-    case AddressClass::loopback:
-      return "a loopback address";
-    case AddressClass::private_use:
-      return "a private address";
-    case AddressClass::cgnat:
-      return "a carrier-grade NAT address";
-    case AddressClass::multicast:
-      return "a multicast address";
-    case AddressClass::unspecified:
-      return "an address of this host (0.0.0.0/8 or ::)";
-    case AddressClass::reserved:
-      return "a reserved address";
-  }
-  return "an address of unknown class";
-}
-
 bool admitted(const Permit& permit, const IpAddress& address) {
   AddressClass address_class = classify(address);
   if (never_allowed(address_class)) return false;

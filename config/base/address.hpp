@@ -68,6 +68,8 @@ enum class AddressClass : std::uint8_t {
   reserved,      // 240/4, broadcast, documentation, benchmarking (198.18/15), discard, and the rest
 };
 std::string_view to_string(AddressClass address_class);
+// The same as a noun phrase for sentences: "a loopback address".
+std::string_view describe(AddressClass address_class);
 AddressClass classify(const IpAddress& address);
 
 // True for the classes that no flag lifts.

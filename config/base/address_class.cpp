@@ -187,6 +187,30 @@ AddressClass classify(const IpAddress& address) {
   return address.is_v4() ? classify_v4(address.bytes()) : classify_v6(address.bytes());
 }
 
+std::string_view describe(AddressClass address_class) {
+  switch (address_class) {
+    case AddressClass::public_internet:
+      return "a public address";
+    case AddressClass::metadata:
+      return "a cloud metadata address";
+    case AddressClass::link_local:
+      return "a link-local address";
+    case AddressClass::loopback:
+      return "a loopback address";
+    case AddressClass::private_use:
+      return "a private address";
+    case AddressClass::cgnat:
+      return "a carrier-grade NAT address";
+    case AddressClass::multicast:
+      return "a multicast address";
+    case AddressClass::unspecified:
+      return "an address of this host (0.0.0.0/8 or ::)";
+    case AddressClass::reserved:
+      return "a reserved address";
+  }
+  return "an address of unknown class";
+}
+
 bool never_allowed(AddressClass address_class) {
   return address_class == metadata || address_class == link_local;
 }

@@ -18,30 +18,6 @@ std::string allow_flag(const HostPort& target) {
   return "allow it with --allow-domain " + as_rule(target);
 }
 
-std::string_view describe(AddressClass address_class) {
-  switch (address_class) {
-    case AddressClass::public_internet:
-      return "a public address";
-    case AddressClass::metadata:
-      return "a cloud metadata address";
-    case AddressClass::link_local:
-      return "a link-local address";
-    case AddressClass::loopback:
-      return "a loopback address";
-    case AddressClass::private_use:
-      return "a private address";
-    case AddressClass::cgnat:
-      return "a carrier-grade NAT address";
-    case AddressClass::multicast:
-      return "a multicast address";
-    case AddressClass::unspecified:
-      return "an unspecified address";
-    case AddressClass::reserved:
-      return "a reserved address";
-  }
-  return "a reserved address";
-}
-
 // Names by which clouds serve instance credentials. Their addresses are refused as well; the names
 // are refused so that they are not even looked up.
 bool is_metadata_name(std::string_view name) {
