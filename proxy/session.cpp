@@ -216,17 +216,28 @@ Awaitable<Next> Session::serve_connect(http::RequestHead& head) {
   co_return co_await serve_tunnel(*permit, trail);
 }
 
-Awaitable<Next> Session::serve_tunnel(const Permit& permit, Trail& trail) {
-  const std::string early(in_.unread());
+// Answers 200 to a CONNECT within `time`, and moves out what the client sent behind it: the
+// buffer's memory is not kept for as long as the tunnel lasts. False: the client is gone, and
+// closed.
+Awaitable<bool> Session::establish(std::chrono::milliseconds time, std::string& early,
+                                   Trail& trail) {
+  early = in_.unread();
   in_ = http::InputBuffer();
-  client_->expires_after(gateway_.limits.head_time_max);
+  client_->expires_after(time);
   auto written = co_await client_->write_all(established);
-  if (!written) {
+  if (written) {
+    trail.status(200);
+  } else {
     client_->close();
-    co_return Next::close;
   }
-  trail.status(200);
+  co_return written.has_value();
+}
+
+Awaitable<Next> Session::serve_tunnel(const Permit& permit, Trail& trail) {
   const Limits& limits = gateway_.limits;
+  std::string early;
+  const bool open = co_await establish(limits.head_time_max, early, trail);
+  if (!open) co_return Next::close;
   const RelayLimits relay_limits{limits.idle_time_max, limits.peek_time_max, limits.peek_bytes_max};
   TunnelJudge judge(*gateway_.engine, permit, gateway_.head_limits);
   const RelayResult moved = co_await relay(*client_, *upstream_.tcp, early, relay_limits, &judge);
@@ -258,15 +269,9 @@ Awaitable<Next> Session::serve_intercepted(const Permit& permit, Trail& trail) {
         &target);
     co_return co_await refuse(trail, problem, nullptr);
   }
-  std::string early(in_.unread());
-  in_ = http::InputBuffer();
-  client_->expires_after(gateway_.limits.tls_time_max);
-  auto written = co_await client_->write_all(established);
-  if (!written) {
-    client_->close();
-    co_return Next::close;
-  }
-  trail.status(200);
+  std::string early;
+  const bool open = co_await establish(gateway_.limits.tls_time_max, early, trail);
+  if (!open) co_return Next::close;
   auto accepted = co_await TlsStream::accept(std::move(client_), std::move(early),
                                              *worker_.server_tls(), target.host);
   if (!accepted) {

@@ -34,6 +34,7 @@ class Session {
   bool must_refuse(Authentication authentication) const;
   Awaitable<Next> serve_one();
   Awaitable<Next> serve_connect(http::RequestHead& head);
+  Awaitable<bool> establish(std::chrono::milliseconds time, std::string& early, Trail& trail);
   Awaitable<Next> serve_tunnel(const Permit& permit, Trail& trail);
   Awaitable<Next> serve_intercepted(const Permit& permit, Trail& trail);
   Awaitable<Next> serve_inside(const Permit& permit, TlsStream& tls, http::InputBuffer& inner);
