@@ -40,6 +40,8 @@ struct HostRule {
   std::string text;
   std::vector<EndpointRule> endpoints;
   Origin origin;
+  bool any_sni = false;     // `sni: any`: tunnels may name no host in TLS, or another one
+  bool refuse_ech = false;  // `ech: refuse`: no tunnel whose ClientHello offers to hide its name
 };
 
 enum class Access : std::uint8_t { none, read, write, read_write };
@@ -51,6 +53,11 @@ struct PathRule {
   bool file = false;  // a single file rather than a directory tree
   Origin origin;
 };
+
+// How much the proxy says on stderr: each level includes those before it.
+enum class LogLevel : std::uint8_t { error, warn, info, debug };
+std::string_view to_string(LogLevel level);
+std::optional<LogLevel> parse_log_level(std::string_view text);
 
 enum class InjectMode : std::uint8_t { header, basic_auth, query_param, url_path };
 
@@ -95,6 +102,7 @@ struct Settings {
   std::vector<PathRule> deny_paths;  // filesystem.deny, policy.add_deny_access
   std::vector<std::string> bypass_protection;
 
+  std::optional<bool> observe;                 // --observe, network.mode: observe or enforce
   bool block_network = false;                  // --block-net, network.block
   Origin block_origin;                         // empty: the flag
   std::optional<std::string> network_profile;  // "": cleared, whatever was inherited
@@ -147,7 +155,7 @@ struct NetworkRules {
   std::vector<HostRule> allow, deny;  // groups and profiles already expanded to hosts
   std::vector<std::string> groups;    // named sets among them, for the banner ("minimal")
   std::vector<Cidr> allow_private;
-  bool observe = false;
+  bool observe = false;  // what rules refuse passes and is recorded; the always-denied never passes
 };
 
 // A proxy that connections go through, a company's mostly (config/upstream_proxy.hpp). Names are

@@ -7,10 +7,10 @@
 
 #include <cerrno>
 #include <charconv>
-#include <map>
 
 #include "config/base/fd.hpp"
 #include "config/json_syntax.hpp"
+#include "config/units.hpp"
 
 namespace nono::document {
 namespace {
@@ -189,15 +189,9 @@ std::optional<std::uint64_t> as_number(Problems& problems, const YAML::Node& nod
 
 std::optional<std::chrono::milliseconds> as_duration(Problems& problems, const YAML::Node& node,
                                                      std::string_view key) {
-  static const std::map<std::string, std::uint64_t> units = {
-      {"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}, {"d", 86'400'000}};
   if (node.IsScalar()) {
-    const std::string& text = node.Scalar();
-    std::uint64_t value = 0;
-    auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
-    auto unit = units.find(std::string(end, text.data() + text.size()));
-    bool good = failure == std::errc() && unit != units.end() && value > 0 && value <= 1'000'000;
-    if (good) return std::chrono::milliseconds(value * unit->second);
+    if (std::optional<std::chrono::milliseconds> value = parse_duration(node.Scalar()))
+      return value;
   }
   problems.at(node, fmt::format("{}: expected a duration such as 500ms, 30s, 15m, 24h or 7d", key));
   return std::nullopt;

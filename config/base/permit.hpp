@@ -57,6 +57,8 @@ enum class Handling : std::uint8_t {
 // Which of a name's addresses may be dialled. Immutable, shared by all permits of one engine.
 struct AddressPolicy {
   std::vector<Cidr> allow_private;  // ranges of private, loopback, ULA, CGNAT, ... that are allowed
+  // Observe mode: private ranges and deny rules hold nobody back (never_allowed() does, as ever).
+  bool observe = false;
 
   // A deny rule that names addresses. It holds for what a name resolves to as well, and before
   // everything that allows.
@@ -77,6 +79,13 @@ struct Refusal {
   std::string fix;     // "allow it with --allow-domain evil.example"
 };
 
+// What the rules say about the TLS inside an opaque tunnel to one host and port. Of several rules that
+// allow it, one that accepts any SNI suffices, and one that refuses ECH refuses it.
+struct TunnelRules {
+  bool any_sni = false;     // no SNI, or another host's, is accepted
+  bool refuse_ech = false;  // a ClientHello with encrypted_client_hello is refused, GREASE as well
+};
+
 // Yes, to exactly this target.
 class Permit {
  public:
@@ -87,6 +96,9 @@ class Permit {
   // then its class does not matter (except metadata and link-local, which are never allowed).
   bool literal() const { return literal_; }
   const AddressPolicy& addresses() const { return *addresses_; }
+  const TunnelRules& tunnel_rules() const { return tunnel_rules_; }
+  // Where observe mode let pass what is refused otherwise: that refusal, for the audit record. Null else.
+  const Refusal* set_aside() const { return set_aside_.get(); }
 
  private:
   friend class policy::Engine;
@@ -101,6 +113,8 @@ class Permit {
   HostPort target_;
   Because because_;
   std::shared_ptr<const AddressPolicy> addresses_;
+  std::shared_ptr<const Refusal> set_aside_;
+  TunnelRules tunnel_rules_;
   Handling handling_;
   bool literal_;
 };

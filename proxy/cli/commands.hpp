@@ -10,5 +10,7 @@ int run_command(const RunOptions& options, const UserContext& user);
 int proxy_command(const ProxyOptions& options, const UserContext& user);
 int key_command(const KeyOptions& options, const UserContext& user);
 int setup_command(const SetupOptions& options, const UserContext& user);
+int session_command(const SessionOptions& options, const UserContext& user);
+int audit_command(const AuditOptions& options, const UserContext& user);
 
 }  // namespace nono::cli

@@ -14,6 +14,10 @@ Running programs
 
 Proxying
   proxy [FLAGS]              the same proxy on its own, until SIGTERM
+  session create [FLAGS]     a further user of a running proxy: a token, rules and keys of its own
+  session list|revoke NAME   the sessions there are; ending one at once
+  audit verify FILE...       was a line of an audit log changed, removed or moved?
+  audit hosts FILE           the rules that a job needed, as flags or YAML
 
 Keys and this machine
   key set|list|remove NAME   keys in the system keyring
@@ -31,6 +35,7 @@ Examples
   nono key set openai
   nono run --allow-cwd --credential openai -- python3 my_agent.py
   nono proxy --listen 127.0.0.1:8080 --allow-domain example.com
+  nono session create --profile ci --ttl 8h --env-file job.env
 
 Exit codes: the command's own; 128+N when signal N ended it; 125 it could not be sandboxed;
 126 and 127 as in a shell; 1 an error of nono, 2 of usage.
@@ -50,7 +55,7 @@ std::string_view run_examples() {
       no network at all
 
 Variables in place of flags: NONO_ALLOW, NONO_BLOCK_NET, NONO_NETWORK_PROFILE, NONO_ALLOW_DOMAIN,
-NONO_CREDENTIAL, NONO_PROFILE, NONO_PROXY_CA_VALIDITY (lists separated by commas).)";
+NONO_CREDENTIAL, NONO_PROFILE, NONO_OBSERVE, NONO_PROXY_CA_VALIDITY (lists separated by commas).)";
 }
 
 std::string_view proxy_examples() {
@@ -59,10 +64,13 @@ std::string_view proxy_examples() {
   nono proxy --network-profile developer --credential github --env-file proxy.env --env-format shell
       then, in the job: . ./proxy.env
   nono proxy --config nono.yaml --env-file "$GITHUB_ENV" --env-format github
+  nono proxy --observe --audit-log job.jsonl --env-file proxy.env
+      refuses nearly nothing; nono audit hosts job.jsonl then prints the allowlist of the job
 
 The proxy confines nobody: only programs that use it are filtered. `nono run` confines.
 Variables in place of flags: NONO_PROXY_TOKEN or NONO_PROXY_PASS (the token),
-NONO_PROXY_MAX_CONNECTIONS, and those of `nono run` but NONO_ALLOW and NONO_BLOCK_NET.)";
+NONO_PROXY_MAX_CONNECTIONS, NONO_ADMIN_SOCKET, NONO_METRICS_LISTEN, NONO_DRAIN_TIME,
+NONO_LOG_LEVEL, and those of `nono run` but NONO_ALLOW and NONO_BLOCK_NET.)";
 }
 
 std::string_view key_examples() {
@@ -71,6 +79,31 @@ std::string_view key_examples() {
   pass show openai | nono key set openai
   nono key list
   nono key remove openai)";
+}
+
+std::string_view session_examples() {
+  return R"(Examples:
+  nono session create --allow-domain example.com --ttl 8h --env-file job.env
+      then, in the job: . ./job.env
+  nono session create --name team-a --credential openai=env://TEAM_A_KEY --print-token
+  nono session create --profile ci --listen 127.0.0.1:0
+      for clients that send no token: whoever reaches that listener is this session
+  nono session list
+  nono session revoke team-a
+      its connections end at once
+
+Keys are read by the proxy, where it runs: env:// is its environment. Sessions made here outlive a
+reload of nono.yaml, not a restart of the proxy. Variables in place of flags: NONO_ADMIN_SOCKET,
+NONO_NETWORK_PROFILE, NONO_ALLOW_DOMAIN, NONO_CREDENTIAL, NONO_PROFILE, NONO_OBSERVE,
+NONO_UPSTREAM_PROXY, NONO_UPSTREAM_BYPASS.)";
+}
+
+std::string_view audit_examples() {
+  return R"(Examples:
+  nono audit verify audit.jsonl.1 audit.jsonl
+      files that rotation made of one log, oldest first; exit 1 if anything is wrong
+  nono audit hosts job.jsonl
+  nono audit hosts --format yaml job.jsonl)";
 }
 
 }  // namespace nono::cli

@@ -10,5 +10,7 @@ std::string overview_text();
 std::string_view run_examples();
 std::string_view proxy_examples();
 std::string_view key_examples();
+std::string_view session_examples();
+std::string_view audit_examples();
 
 }  // namespace nono::cli

@@ -26,6 +26,9 @@ int dispatch(const CommandLine& line) {
   if (const auto* proxy = std::get_if<ProxyOptions>(&line)) return with_user(proxy_command, *proxy);
   if (const auto* key = std::get_if<KeyOptions>(&line)) return with_user(key_command, *key);
   if (const auto* setup = std::get_if<SetupOptions>(&line)) return with_user(setup_command, *setup);
+  if (const auto* session = std::get_if<SessionOptions>(&line))
+    return with_user(session_command, *session);
+  if (const auto* audit = std::get_if<AuditOptions>(&line)) return with_user(audit_command, *audit);
   print_out(std::get<Information>(line).text);
   return 0;
 }

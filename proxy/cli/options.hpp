@@ -1,6 +1,9 @@
 #pragma once
-// The command line, read into plain structs. CLI11 is seen by options.cpp alone.
+// The command line, read into plain structs. CLI11 is seen by options*.cpp and policy_flags.cpp
+// alone.
 
+#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -11,6 +14,7 @@
 
 #include "config/config.hpp"
 #include "config/profile.hpp"
+#include "config/proxy_config.hpp"
 
 namespace nono::cli {
 
@@ -21,7 +25,9 @@ struct CommonOptions {
   std::vector<std::string> notes;  // deprecated spellings met, each said once; not under silent
 };
 
-// What `run` and `proxy` share: everything that decides about the network and keys.
+// What `run`, `proxy` and `session create` share: everything that decides about the network and
+// keys.
+// --observe is `settings.observe`.
 struct PolicyOptions {
   std::optional<std::string> profile;
   std::vector<std::string> extends;
@@ -50,12 +56,56 @@ struct ProxyOptions {
   std::optional<std::string> token;  // --pass, NONO_PROXY_TOKEN or NONO_PROXY_PASS
   bool print_token = false;
   bool insecure_listen = false;
-  std::optional<std::size_t> connections_max;  // 0: no bound of its own
+  std::optional<std::size_t> connections_max;       // 0: no bound of its own
+  std::optional<unsigned> connects_per_second_max;  // of all sessions together
+  SessionLimits session_limits;                     // --max-...-per-session
   std::optional<unsigned> threads;
   std::optional<std::string> config;
+  std::optional<std::string> tls_cert, tls_key;  // the listeners speak TLS
   std::optional<std::string> ca_cert, ca_key;
+  std::vector<std::string> dns_listen;        // as written: ADDR[:PORT]
+  std::optional<std::string> metrics_listen;  // as written: ADDR:PORT
+  std::optional<std::string> admin_socket;    // a path
+  bool no_admin = false;
+  std::optional<std::chrono::milliseconds> drain_time;
+  std::optional<LogLevel> log_level;
+  std::optional<std::uint64_t> audit_rotate_bytes;
+  std::optional<unsigned> audit_keep;
+  bool reload_cut = false;
+  bool no_socks5 = false;
+  bool via = false;
   std::optional<std::string> env_file;
   std::optional<EnvFileFormat> env_format;
+};
+
+// Makes, lists and ends sessions of a proxy that runs, through its admin socket.
+struct SessionOptions {
+  enum class Action : std::uint8_t { create, list, revoke };
+  CommonOptions common;
+  Action action = Action::list;
+  std::string name;  // create: --name, or empty for one that the proxy makes up; revoke: which
+  std::optional<std::string> admin_socket;  // absent: the usual place
+  bool json = false;
+
+  // create
+  PolicyOptions policy;
+  std::vector<std::string> listen;  // as written; a connection there needs no token
+  std::optional<std::chrono::milliseconds> ttl;
+  SessionLimits limits;
+  std::optional<std::string> env_file;
+  std::optional<EnvFileFormat> env_format;
+  bool print_token = false;
+};
+
+// Reads audit logs.
+struct AuditOptions {
+  enum class Action : std::uint8_t { verify, hosts };
+  enum class Format : std::uint8_t { flags, yaml, json };
+  CommonOptions common;
+  Action action = Action::verify;
+  std::vector<std::string> files;  // verify: one or more, oldest first; hosts: one
+  bool json = false;               // verify
+  Format format = Format::flags;   // hosts
 };
 
 struct KeyOptions {
@@ -81,8 +131,8 @@ struct UsageError {
   std::string message;
 };
 
-using CommandLine =
-    std::variant<UsageError, Information, RunOptions, ProxyOptions, KeyOptions, SetupOptions>;
+using CommandLine = std::variant<UsageError, Information, RunOptions, ProxyOptions, KeyOptions,
+                                 SetupOptions, SessionOptions, AuditOptions>;
 
 // Reads the arguments (without the program's name) and the NONO_* variables that stand in for
 // flags. A flag given on the command line replaces its variable.

@@ -81,6 +81,11 @@ void PolicyFlags::add_network(CLI::App& app) {
   repeatable(app, "--allow-private", allow_private_, group,
              "CIDR: names may resolve into this private range");
   repeatable(app, "--dns-server", dns_server_, group, "ADDR[:PORT]: resolve with it (repeatable)");
+  app.add_flag(
+         "--observe", observe_,
+         "Let pass what no rule allows or a rule denies, and record it; nono audit hosts then "
+         "prints the rules that were needed")
+      ->group(group);
   app.add_option("--upstream-proxy,--external-proxy", upstream_proxy_,
                  "[http://[USER:PASSWORD@]]HOST:PORT: go through this proxy")
       ->group(group);
@@ -102,9 +107,12 @@ void PolicyFlags::add_credentials(CLI::App& app) {
       "file:///path or keyring://service/account (repeatable)");
   repeatable(app, "--allow-endpoint", allow_endpoint_, group,
              "NAME:METHOD:PATH: what of a credential's vendor may be used");
+}
+
+void PolicyFlags::add_ca(CLI::App& app) {
   app.add_option("--proxy-ca-validity", ca_validity_, "DAYS: how long the interception CA is valid")
       ->check(CLI::Range(1U, 365U))
-      ->group(group);
+      ->group("Credentials");
 }
 
 void PolicyFlags::add_environment(CLI::App& app) {
@@ -132,7 +140,7 @@ void PolicyFlags::add_audit(CLI::App& app) {
       ->group(group);
 }
 
-void PolicyFlags::read_environment(const EnvLookup& env, bool for_run) {
+void PolicyFlags::read_environment(const EnvLookup& env, For command) {
   if (allow_domain_.empty() && old_allow_domain_.empty()) {
     if (auto value = first_of(env, {"NONO_ALLOW_DOMAIN", "NONO_ALLOW_PROXY", "NONO_PROXY_ALLOW"})) {
       allow_domain_ = split_list(*value);
@@ -154,26 +162,37 @@ void PolicyFlags::read_environment(const EnvLookup& env, bool for_run) {
     const auto value = first_of(env, {"NONO_UPSTREAM_BYPASS", "NONO_EXTERNAL_PROXY_BYPASS"});
     upstream_bypass_ = split_list(value.value_or(""));
   }
-  if (!ca_validity_) {
-    if (auto value = first_of(env, {"NONO_PROXY_CA_VALIDITY"})) {
-      unsigned days = 0;
-      const auto [end, error] = std::from_chars(value->data(), value->data() + value->size(), days);
-      const bool whole = error == std::errc() && end == value->data() + value->size();
-      if (!whole || days < 1 || days > 365) {
-        bad_variable_ = "NONO_PROXY_CA_VALIDITY takes days, 1 to 365";
-      }
-      ca_validity_ = days;
-    }
-  }
-  if (!for_run) return;
+  if (!observe_) observe_ = yes_or_no(env, {"NONO_OBSERVE"});
+  if (command == For::session) return;
+  read_ca_validity(env);
+  if (command == For::proxy) return;
   if (allow_.empty()) allow_ = split_list(first_of(env, {"NONO_ALLOW"}).value_or(""));
-  if (auto value = first_of(env, {"NONO_BLOCK_NET", "NONO_NET_BLOCK"}); value && !block_net_) {
-    const std::string word = CLI::detail::to_lower(*value);
-    const bool yes = word == "1" || word == "true" || word == "yes" || word == "on";
-    const bool no = word == "0" || word == "false" || word == "no" || word == "off";
-    if (!yes && !no) bad_variable_ = "NONO_BLOCK_NET takes true or false, not '" + *value + "'";
-    block_net_ = yes;
+  if (!block_net_) block_net_ = yes_or_no(env, {"NONO_BLOCK_NET", "NONO_NET_BLOCK"});
+}
+
+void PolicyFlags::read_ca_validity(const EnvLookup& env) {
+  const auto value = first_of(env, {"NONO_PROXY_CA_VALIDITY"});
+  if (ca_validity_ || !value) return;
+  unsigned days = 0;
+  const auto [end, error] = std::from_chars(value->data(), value->data() + value->size(), days);
+  const bool whole = error == std::errc() && end == value->data() + value->size();
+  if (!whole || days < 1 || days > 365) {
+    bad_variable_ = "NONO_PROXY_CA_VALIDITY takes days, 1 to 365";
   }
+  ca_validity_ = days;
+}
+
+// The first of `names` that is set, read as a switch; what is no switch becomes bad_variable_.
+bool PolicyFlags::yes_or_no(const EnvLookup& env, std::initializer_list<const char*> names) {
+  const auto value = first_of(env, names);
+  if (!value) return false;
+  const std::string word = CLI::detail::to_lower(*value);
+  const bool yes = word == "1" || word == "true" || word == "yes" || word == "on";
+  const bool no = word == "0" || word == "false" || word == "no" || word == "off";
+  if (!yes && !no) {
+    bad_variable_ = std::string(*names.begin()) + " takes true or false, not '" + *value + "'";
+  }
+  return yes;
 }
 
 void PolicyFlags::note_deprecated(std::vector<std::string>& notes) const {
@@ -210,6 +229,7 @@ void PolicyFlags::finish_files(Settings& settings) const {
 
 Result<void> PolicyFlags::finish_network(Settings& settings) const {
   settings.block_network = block_net_;
+  if (observe_) settings.observe = true;
   if (!network_profile_.empty()) settings.network_profile = network_profile_;
   for (const Words* words : {&allow_domain_, &old_allow_domain_}) {
     for (const std::string& text : *words) {
