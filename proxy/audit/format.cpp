@@ -1,34 +1,90 @@
 #include "proxy/audit/format.hpp"
 
-#include <fmt/format.h>
-
-#include <ctime>
-#include <iterator>
+#include <algorithm>
+#include <charconv>
 
 namespace nono::audit {
 
 namespace {
 
+void add_digits(std::string& out, std::uint64_t value) {
+  char digits[20];
+  const auto end = std::to_chars(digits, digits + sizeof digits, value);
+  out.append(digits, end.ptr);
+}
+
+void add_key(std::string& out, std::string_view key) {
+  out += ",\"";
+  out += key;
+  out += "\":";
+}
+
 void add_text(std::string& out, std::string_view key, std::string_view value) {
   if (value.empty()) return;
-  fmt::format_to(std::back_inserter(out), ",\"{}\":", key);
+  add_key(out, key);
   append_json_string(out, value);
 }
 
-template <class Number>
-void add_number(std::string& out, std::string_view key, Number value) {
-  fmt::format_to(std::back_inserter(out), ",\"{}\":{}", key, value);
+void add_number(std::string& out, std::string_view key, std::uint64_t value) {
+  add_key(out, key);
+  add_digits(out, value);
 }
 
-std::string utc(std::chrono::system_clock::time_point time) {
-  const auto since = time.time_since_epoch();
-  const auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(since).count();
-  const std::time_t seconds = static_cast<std::time_t>(millis / 1000);
-  std::tm parts{};
-  ::gmtime_r(&seconds, &parts);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", parts.tm_year + 1900,
-                     parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
-                     millis % 1000);
+void add_padded(std::string& out, unsigned value, unsigned width) {
+  char digits[4];
+  for (unsigned at = width; at-- > 0; value /= 10) digits[at] = static_cast<char>('0' + value % 10);
+  out.append(digits, width);
+}
+
+// 2026-01-31T12:00:00.000Z; the years 0 to 9999.
+void add_utc(std::string& out, std::chrono::system_clock::time_point time) {
+  const auto whole = std::chrono::floor<std::chrono::milliseconds>(time);
+  const auto day = std::chrono::floor<std::chrono::days>(whole);
+  const std::chrono::year_month_day date(day);
+  const std::chrono::hh_mm_ss clock(whole - day);
+  add_padded(out, static_cast<unsigned>(static_cast<int>(date.year())), 4);
+  out += '-';
+  add_padded(out, static_cast<unsigned>(date.month()), 2);
+  out += '-';
+  add_padded(out, static_cast<unsigned>(date.day()), 2);
+  out += 'T';
+  add_padded(out, static_cast<unsigned>(clock.hours().count()), 2);
+  out += ':';
+  add_padded(out, static_cast<unsigned>(clock.minutes().count()), 2);
+  out += ':';
+  add_padded(out, static_cast<unsigned>(clock.seconds().count()), 2);
+  out += '.';
+  add_padded(out, static_cast<unsigned>(clock.subseconds().count()), 3);
+  out += 'Z';
+}
+
+void begin_line(std::string& out, std::uint64_t sequence,
+                std::chrono::system_clock::time_point time, Kind kind) {
+  out += "{\"seq\":";
+  add_digits(out, sequence);
+  out += ",\"time\":\"";
+  add_utc(out, time);
+  out += '"';
+  add_text(out, "kind", to_string(kind));
+}
+
+// What a note says, for people.
+std::string sentence(const Note& note) {
+  std::string text;
+  const auto say = [&text](std::string part) {
+    if (!text.empty()) text += "; ";
+    text += part;
+  };
+  if (!note.continues.empty()) say("this file continues the log of an earlier one");
+  if (note.fragment_bytes > 0) {
+    say("an incomplete line of " + std::to_string(note.fragment_bytes) +
+        " bytes, as a crash leaves it, was taken from the end of the log");
+  }
+  if (note.lost > 0) {
+    say(std::to_string(note.lost) + (note.lost == 1 ? " record" : " records") +
+        " before this line could not be written");
+  }
+  return text;
 }
 
 }  // namespace
@@ -67,25 +123,27 @@ std::string_view to_string(Way way) {
 
 void append_json_string(std::string& out, std::string_view text) {
   out += '"';
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
+  std::size_t copied = 0;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const auto byte = static_cast<unsigned char>(text[at]);
+    if (byte >= 0x20 && byte <= 0x7e && byte != '"' && byte != '\\') continue;
+    out.append(text.substr(copied, at - copied));
+    copied = at + 1;
+    if (byte == '"' || byte == '\\') {
       out += '\\';
-      out += c;
-    } else if (byte < 0x20 || byte > 0x7e) {
-      fmt::format_to(std::back_inserter(out), "\\u{:04x}", static_cast<unsigned>(byte));
+      out += text[at];
     } else {
-      out += c;
+      out += "\\u00";
+      out += "0123456789abcdef"[byte >> 4];
+      out += "0123456789abcdef"[byte & 15];
     }
   }
+  out.append(text.substr(copied));
   out += '"';
 }
 
-std::string format_open(const Record& record, std::uint64_t sequence) {
-  std::string out;
-  out.reserve(320);
-  fmt::format_to(std::back_inserter(out), "{{\"seq\":{},\"time\":\"{}\",\"kind\":\"{}\"", sequence,
-                 utc(record.time), to_string(record.kind));
+void append_open(std::string& out, const Record& record, std::uint64_t sequence) {
+  begin_line(out, sequence, record.time, record.kind);
   add_text(out, "session", record.session);
   if (record.kind != Kind::note) {
     add_number(out, "connection", record.connection);
@@ -97,21 +155,33 @@ std::string format_open(const Record& record, std::uint64_t sequence) {
     add_text(out, "rule", record.because.rule);
   }
   // An end that we brought about ourselves says why.
-  if (record.kind == Kind::end && !record.allowed) add_text(out, "reason", to_string(record.because.reason));
+  if (record.kind == Kind::end && !record.allowed) {
+    add_text(out, "reason", to_string(record.because.reason));
+  }
   add_text(out, "host", record.host);
   if (record.port != 0) add_number(out, "port", record.port);
   add_text(out, "method", record.method);
   add_text(out, "path", record.path);
   add_text(out, "credential", record.credential);
   add_text(out, "address", record.address);
-  if (record.status != 0) add_number(out, "status", record.status);
+  if (record.status > 0) add_number(out, "status", static_cast<std::uint64_t>(record.status));
   add_text(out, "detail", record.detail);
   if (record.kind == Kind::end) {
     add_number(out, "bytes_to_upstream", record.bytes_to_upstream);
     add_number(out, "bytes_to_client", record.bytes_to_client);
-    add_number(out, "duration_us", record.duration.count());
+    const auto micros = std::max(record.duration, std::chrono::microseconds(0));
+    add_number(out, "duration_us", static_cast<std::uint64_t>(micros.count()));
   }
-  return out;
+}
+
+void append_open(std::string& out, const Note& note, std::chrono::system_clock::time_point time,
+                 std::uint64_t sequence) {
+  begin_line(out, sequence, time, Kind::note);
+  add_text(out, "detail", sentence(note));
+  add_text(out, "continues", note.continues);
+  if (note.lost > 0) add_number(out, "lost", note.lost);
+  if (note.fragment_bytes > 0) add_number(out, "fragment_bytes", note.fragment_bytes);
+  add_text(out, "fragment", note.fragment);
 }
 
 }  // namespace nono::audit

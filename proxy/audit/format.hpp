@@ -1,6 +1,7 @@
 #pragma once
 // A Record as one line of JSON, and the escaping that every JSON text of the proxy shares.
 
+#include <chrono>
 #include <string>
 #include <string_view>
 
@@ -15,8 +16,19 @@ std::string_view to_string(Way way);
 // and paths are ASCII by then, and whatever else a client sent stays readable and valid.
 void append_json_string(std::string& out, std::string_view text);
 
-// The record as a JSON object without its closing brace and without the chain, which the log adds.
-// Empty and zero fields are left out; docs/audit.md names them all.
-std::string format_open(const Record& record, std::uint64_t sequence);
+// Appends the record as a JSON object without its closing brace and without the chain, which the
+// log adds. Empty and zero fields are left out; docs/audit.md names them all.
+void append_open(std::string& out, const Record& record, std::uint64_t sequence);
+
+// What the log has to say about itself, in a line of its own.
+struct Note {
+  std::string continues;             // the chain value of the last line of the file before this one
+  std::uint64_t lost = 0;            // records that could not be written before this line
+  std::string fragment;              // the begin of an incomplete line that was taken away
+  std::uint64_t fragment_bytes = 0;  // its length in the file
+  bool empty() const { return continues.empty() && lost == 0 && fragment_bytes == 0; }
+};
+void append_open(std::string& out, const Note& note, std::chrono::system_clock::time_point time,
+                 std::uint64_t sequence);
 
 }  // namespace nono::audit

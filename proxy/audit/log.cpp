@@ -1,98 +1,174 @@
 #include "proxy/audit/log.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <openssl/evp.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <pthread.h>
 
+#include <algorithm>
 #include <boost/asio/this_coro.hpp>
-#include <cerrno>
 #include <condition_variable>
-#include <cstring>
-#include <filesystem>
+#include <csignal>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
-#include "config/base/fd.hpp"
+#include "proxy/audit/chain.hpp"
+#include "proxy/audit/file.hpp"
 #include "proxy/audit/format.hpp"
 
 namespace nono::audit {
 
 namespace {
 
+using Clock = std::chrono::steady_clock;
+using Done = std::function<void(bool)>;
+
 // Best effort: records gather this long, so that a busy proxy pays no wake-up for each of them.
 constexpr std::chrono::milliseconds gather_time{50};
 constexpr std::size_t queue_max = 65'536;
-constexpr std::string_view chain_key = ",\"chain\":\"";
-constexpr std::size_t chain_digits = 64;
-
-using Done = std::function<void(bool)>;
+constexpr std::size_t queue_kept_max = 4'096;  // more room than that is given back
+constexpr std::size_t group_bytes_max = std::size_t{1} << 20;
 
 struct Entry {
   Record record;
   Done done;
+  Clock::time_point queued;  // where there is `done`
 };
 
-class Chain {
+// A full disk or a reader that went away is an error of write() here, and no end of the process.
+void take_write_signals_as_errors() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGXFSZ);
+  sigaddset(&signals, SIGPIPE);
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+}
+
+// Says an error once, and again only after it was over.
+class Complaint {
  public:
-  void continue_from(std::string digits) { previous_ = std::move(digits); }
-  const std::string& head() const { return previous_; }
-  // Closes `line` (an open JSON object) with its chain field.
-  void seal(std::string& line) {
-    // Fetched with the first record: it wakes all of OpenSSL, which a run without one need not pay.
-    if (!sha256_) sha256_.reset(EVP_MD_fetch(nullptr, "SHA256", nullptr));
-    std::string input = previous_ + line;
-    unsigned char digest[32];
-    unsigned size = sizeof digest;
-    EVP_Digest(input.data(), input.size(), digest, &size, sha256_.get(), nullptr);
-    previous_.clear();
-    for (const unsigned char byte : digest) {
-      fmt::format_to(std::back_inserter(previous_), "{:02x}", static_cast<unsigned>(byte));
-    }
-    line += chain_key;
-    line += previous_;
-    line += "\"}\n";
+  void say(std::string_view what, const std::string& path, const std::string& why) {
+    if (said_ == why) return;
+    said_ = why;
+    if (!why.empty()) fmt::print(stderr, "nono: cannot {} the audit log {}: {}\n", what, path, why);
   }
 
  private:
-  std::unique_ptr<EVP_MD, decltype(&EVP_MD_free)> sha256_{nullptr, EVP_MD_free};
-  std::string previous_;
+  std::string said_;
 };
 
-struct Tail {
-  std::string chain;
-  std::uint64_t next_sequence = 0;
-};
+// Turns records into lines of the file. One thread.
+class LineWriter {
+ public:
+  LineWriter(LogFile file, LogTail tail, std::string path)
+      : file_(std::move(file)), path_(std::move(path)), sequence_(tail.next_sequence) {
+    chain_.continue_from(tail.chain);
+    fragment_ = std::move(tail.fragment);
+    fragment_bytes_ = tail.fragment_bytes;
+  }
 
-// What the last line of an existing log says; an empty file starts a new chain.
-Result<Tail> read_tail(int fd, const std::string& path) {
-  const off_t size = ::lseek(fd, 0, SEEK_END);
-  if (size <= 0) return Tail{};
-  const std::size_t want = std::min<std::size_t>(static_cast<std::size_t>(size), 64 * 1024);
-  std::string end(want, '\0');
-  const ssize_t got = ::pread(fd, end.data(), want, size - static_cast<off_t>(want));
-  const std::string damaged = "the last line of " + path + " is not a whole audit record";
-  const std::string remedy = "move the file away; nono starts a new one";
-  if (got != static_cast<ssize_t>(want) || end.back() != '\n') {
-    return fail(ErrorCode::io, damaged, remedy);
+  // Writes entries from `from` on, at most what fits into one group and one file. Returns where the
+  // next group begins; `stored` is how many of this one are written, the first ones.
+  std::size_t write_group(const std::vector<Entry>& entries, std::size_t from,
+                          std::size_t& stored) {
+    file_.prepare();
+    text_.clear();
+    const std::string head = chain_.head();
+    const std::uint64_t first = sequence_ + unwritten_;
+    std::uint64_t next = first;
+    const bool has_note = add_note(next);
+    if (has_note) ++next;
+    const std::uint64_t room = std::min<std::uint64_t>(file_.room(), group_bytes_max);
+    bool sync = false;
+    std::size_t to = from;
+    while (to < entries.size() && (to == from || text_.size() < room)) {
+      add_line([&](std::string& out) { append_open(out, entries[to].record, next++); });
+      sync = sync || entries[to].done != nullptr;
+      ++to;
+    }
+    if (text_.empty()) return to;
+    const std::size_t kept = file_.append(text_, sync);
+    const std::string_view kept_text = std::string_view(text_).substr(0, kept);
+    const auto lines =
+        kept == text_.size()
+            ? static_cast<std::size_t>(next - first)
+            : static_cast<std::size_t>(std::count(kept_text.begin(), kept_text.end(), '\n'));
+    if (lines > 0) {
+      sequence_ = first + lines;
+      unwritten_ = 0;
+      fragment_.clear();
+      fragment_bytes_ = 0;
+    }
+    if (kept < text_.size()) go_back_to(kept_text, head);
+    stored = lines - (has_note && lines > 0 ? 1 : 0);
+    lose(to - from - stored);
+    written_ += lines;
+    write_complaint_.say("write", path_, file_.write_error());
+    rotate_complaint_.say("rotate", path_, file_.rotate_error());
+    return to;
   }
-  end.pop_back();
-  const std::string line =
-      end.substr(end.rfind('\n') == std::string::npos ? 0 : end.rfind('\n') + 1);
-  const std::size_t at = line.rfind(chain_key);
-  unsigned long long sequence = 0;
-  if (at == std::string::npos || line.size() != at + chain_key.size() + chain_digits + 2 ||
-      std::sscanf(line.c_str(), "{\"seq\":%llu", &sequence) != 1) {
-    return fail(ErrorCode::io, damaged, remedy);
+
+  // A note on what is lost, where no further record will bring it.
+  void finish() {
+    std::size_t stored = 0;
+    if (unwritten_ > 0) write_group({}, 0, stored);
   }
-  Tail tail;
-  tail.chain = line.substr(at + chain_key.size(), chain_digits);
-  tail.next_sequence = sequence + 1;
-  return tail;
-}
+
+  // Counts records that come after the last line and are in no file.
+  void lose(std::uint64_t records) {
+    unwritten_ += records;
+    lost_ += records;
+  }
+
+  std::uint64_t written() const { return written_; }
+  std::uint64_t lost() const { return lost_; }
+  std::uint64_t rotations() const { return file_.rotations(); }
+
+ private:
+  template <class Append>
+  void add_line(Append append) {
+    const std::size_t from = text_.size();
+    append(text_);
+    chain_.seal(text_, from);
+  }
+
+  bool add_note(std::uint64_t sequence) {
+    Note note;
+    if (file_.size() == 0) note.continues = chain_.head();
+    note.lost = unwritten_;
+    note.fragment = fragment_;
+    note.fragment_bytes = fragment_bytes_;
+    if (note.empty()) return false;
+    const auto now = std::chrono::system_clock::now();
+    add_line([&](std::string& out) { append_open(out, note, now, sequence); });
+    return true;
+  }
+
+  // The next line is chained to the last one that is in the file.
+  void go_back_to(std::string_view kept_text, const std::string& head) {
+    if (kept_text.empty()) {
+      chain_.continue_from(head);
+      return;
+    }
+    kept_text.remove_suffix(1);
+    const std::size_t before = kept_text.rfind('\n');
+    const std::size_t begin = before == std::string_view::npos ? 0 : before + 1;
+    if (const std::optional<Line> line = split_line(kept_text.substr(begin))) {
+      chain_.continue_from(line->chain);
+    }
+  }
+
+  LogFile file_;
+  const std::string path_;
+  Chain chain_;
+  std::uint64_t sequence_;       // of the next line, were nothing lost before it
+  std::uint64_t unwritten_ = 0;  // lost since the last line
+  std::string fragment_;         // to be told in the next note
+  std::uint64_t fragment_bytes_ = 0;
+  std::uint64_t written_ = 0, lost_ = 0;
+  std::string text_;
+  Complaint write_complaint_, rotate_complaint_;
+};
 
 }  // namespace
 
@@ -110,31 +186,11 @@ class Log::Writer {
 
   Result<void> open() {
     if (options_.path.empty()) return {};
-    std::error_code ignored;
-    const auto folder = std::filesystem::path(options_.path).parent_path();
-    if (!folder.empty() && std::filesystem::create_directories(folder, ignored)) {
-      std::filesystem::permissions(folder, std::filesystem::perms::owner_all, ignored);
-    }
-    file_ = UniqueFd(
-        ::open(options_.path.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-    if (!file_) {
-      Error error = errno_error(errno, "cannot open the audit log " + options_.path);
-      error.fix = "name another file with --audit-log";
-      return fail(std::move(error));
-    }
-    struct stat status {};
-    if (::fstat(file_.get(), &status) == 0 && !S_ISREG(status.st_mode)) {
-      regular_ = false;
-      return {};
-    }
-    if (::flock(file_.get(), LOCK_EX | LOCK_NB) != 0) {
-      return fail(ErrorCode::io, "another process writes the audit log " + options_.path,
-                  "name another file with --audit-log");
-    }
-    auto tail = read_tail(file_.get(), options_.path);
-    if (!tail) return fail(tail.error());
-    sequence_ = tail->next_sequence;
-    chain_.continue_from(std::move(tail->chain));
+    LogTail tail;
+    LogFile::Options file{options_.path, options_.rotate_bytes, options_.keep};
+    Result<LogFile> opened = LogFile::open(std::move(file), tail);
+    if (!opened) return fail(opened.error());
+    lines_.emplace(std::move(*opened), std::move(tail), options_.path);
     return {};
   }
 
@@ -142,9 +198,14 @@ class Log::Writer {
 
   void push(Record record, Done done) {
     const bool urgent = done != nullptr;
+    const Clock::time_point now = urgent ? Clock::now() : Clock::time_point();
     std::unique_lock lock(mutex_);
+    if (queue_.size() >= queue_max && !options_.required) {
+      ++dropped_;
+      return;
+    }
     room_.wait(lock, [this] { return queue_.size() < queue_max || stopping_; });
-    queue_.push_back(Entry{std::move(record), std::move(done)});
+    queue_.push_back(Entry{std::move(record), std::move(done), now});
     const bool half_full = queue_.size() == queue_max / 2;
     if (!thread_.joinable()) thread_ = std::thread([this] { work(); });
     hurry_ = hurry_ || urgent || half_full;
@@ -162,12 +223,25 @@ class Log::Writer {
     room_.wait(lock, [this] { return queue_.empty() && !writing_; });
   }
 
+  LogStats stats() const {
+    const std::lock_guard lock(mutex_);
+    LogStats stats = stats_;
+    stats.lost += dropped_;
+    stats.queue_depth = queue_.size() + in_work_;
+    return stats;
+  }
+
  private:
   void work() {
+    take_write_signals_as_errors();
+    std::vector<Entry> batch;
     std::unique_lock lock(mutex_);
     while (true) {
       if (queue_.empty()) {
-        if (stopping_) return;
+        if (stopping_) {
+          if (lines_) lines_->finish();
+          return;
+        }
         sleeping_ = true;
         wake_.wait(lock, [this] { return !queue_.empty() || stopping_; });
         sleeping_ = false;
@@ -176,77 +250,66 @@ class Log::Writer {
       if (!hurry_ && !stopping_)
         wake_.wait_for(lock, gather_time, [this] { return hurry_ || stopping_; });
       hurry_ = false;
-      std::vector<Entry> batch;
       batch.swap(queue_);
+      in_work_ = batch.size();
+      const std::uint64_t dropped = std::exchange(dropped_, 0);
       writing_ = true;
       lock.unlock();
-      write_batch(batch);
+      write_batch(batch, dropped);
+      batch.clear();
+      if (batch.capacity() > queue_kept_max) batch.shrink_to_fit();
       lock.lock();
       writing_ = false;
       room_.notify_all();
     }
   }
 
-  void write_batch(std::vector<Entry>& batch) {
-    std::string text;
-    bool sync = false;
-    const std::string chain_before = chain_.head();
-    const std::uint64_t sequence_before = sequence_;
-    for (Entry& entry : batch) {
-      if (file_) {
-        std::string line = format_open(entry.record, sequence_++);
-        chain_.seal(line);
-        text += line;
+  void write_batch(std::vector<Entry>& batch, std::uint64_t dropped) {
+    for (std::size_t at = 0; at < batch.size();) {
+      std::size_t end = batch.size(), stored = batch.size() - at;
+      if (lines_) end = lines_->write_group(batch, at, stored);
+      for (std::size_t i = at; i < end; ++i) {
+        if (options_.on_record) options_.on_record(batch[i].record);
       }
-      sync = sync || entry.done != nullptr;
-    }
-    const bool stored = !file_ || store(text, sync);
-    if (!stored) {  // store() took back what it had written: the next batch continues the chain
-      chain_.continue_from(chain_before);
-      sequence_ = sequence_before;
-    }
-    for (Entry& entry : batch) {
-      if (options_.on_record) options_.on_record(entry.record);
-      if (entry.done) entry.done(stored);
+      count(batch, at, end, end == batch.size() ? dropped : 0);
+      for (std::size_t i = at; i < end; ++i) {
+        if (batch[i].done) batch[i].done(i - at < stored);
+      }
+      at = end;
     }
   }
 
-  // All of `text`, or nothing of it: half a line would end the chain for good.
-  bool store(std::string_view text, bool sync) {
-    const off_t start = regular_ ? ::lseek(file_.get(), 0, SEEK_END) : 0;
-    while (!text.empty()) {
-      const ssize_t count = ::write(file_.get(), text.data(), text.size());
-      if (count < 0 && errno == EINTR) continue;
-      if (count < 0) {
-        if (!complained_) {
-          fmt::print(stderr, "nono: cannot write the audit log {}: {}\n", options_.path,
-                     std::strerror(errno));
-        }
-        complained_ = true;
-        take_back(start);
-        return false;
-      }
-      text.remove_prefix(static_cast<std::size_t>(count));
+  // Brings the figures up to date, before anyone is told that a record is stored.
+  void count(const std::vector<Entry>& batch, std::size_t from, std::size_t to,
+             std::uint64_t dropped) {
+    const Clock::time_point now = Clock::now();
+    if (lines_) lines_->lose(dropped);
+    const std::lock_guard lock(mutex_);
+    in_work_ = batch.size() - to;
+    for (std::size_t i = from; i < to; ++i) {
+      if (!batch[i].done) continue;
+      const auto waited =
+          std::chrono::duration_cast<std::chrono::microseconds>(now - batch[i].queued);
+      const auto& bounds = LogStats::commit_bounds;
+      const auto bucket = std::lower_bound(bounds.begin(), bounds.end(), waited) - bounds.begin();
+      ++stats_.commits[static_cast<std::size_t>(bucket)];
+      stats_.commit_time += waited;
     }
-    if (!sync || !regular_ || ::fdatasync(file_.get()) == 0) return true;
-    take_back(start);
-    return false;
-  }
-
-  void take_back(off_t start) {
-    if (regular_ && ::ftruncate(file_.get(), start) != 0) regular_ = false;
+    if (!lines_) return;
+    stats_.written = lines_->written();
+    stats_.lost = lines_->lost();
+    stats_.rotations = lines_->rotations();
   }
 
   const LogOptions options_;
-  UniqueFd file_;
-  bool regular_ = true;
-  Chain chain_;
-  std::uint64_t sequence_ = 0;
-  bool complained_ = false;
+  std::optional<LineWriter> lines_;  // the writer's thread's own, once it runs
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable wake_, room_;
   std::vector<Entry> queue_;
+  std::size_t in_work_ = 0;
+  std::uint64_t dropped_ = 0;
+  LogStats stats_;
   bool hurry_ = false, stopping_ = false, writing_ = false, sleeping_ = false;
   std::thread thread_;  // started with the first record: a short run without one pays nothing
 };
@@ -267,6 +330,9 @@ void Log::write(Record record) {
 void Log::flush() {
   writer_->flush();
 }
+LogStats Log::stats() const {
+  return writer_->stats();
+}
 bool Log::required() const {
   return writer_->required();
 }
@@ -280,9 +346,12 @@ Awaitable<Result<void>> Log::commit(Record record) {
   auto start = [this, executor, &record](auto handler) {
     auto shared = std::make_shared<decltype(handler)>(std::move(handler));
     auto work = net::make_work_guard(executor);
-    writer_->push(std::move(record), [shared, work](bool stored) {
-      auto finish = [shared, stored] { (*shared)(stored); };
-      net::post(work.get_executor(), std::move(finish));
+    // What belongs to the executor's context goes there with the answer: once it has that, the
+    // context may be gone.
+    writer_->push(std::move(record), [shared, work](bool stored) mutable {
+      const auto context = work.get_executor();
+      auto finish = [own = std::move(shared), guard = std::move(work), stored] { (*own)(stored); };
+      net::post(context, std::move(finish));
     });
   };
   const bool stored =
