@@ -32,12 +32,14 @@ const std::vector<Arrow>& arrows() {
       {"proxy/net", {"config/base"}},
       {"proxy/http", {"config/base", "proxy/net"}},
       {"proxy/policy", {"config/base", "config"}},
+      {"proxy/metrics", {"config/base", "proxy/audit/record.hpp"}},
+      {"proxy/admin", {"config/base", "config", "proxy/net", "proxy/http", "proxy/metrics"}},
       {"proxy",
        {"config/base", "config", "dns", "keystore", "proxy/net", "proxy/http", "proxy/policy",
-        "proxy/audit", "proxy/intercept"}},
+        "proxy/audit", "proxy/intercept", "proxy/metrics", "proxy/admin"}},
       {"proxy/cli",
        {"config/base", "config", "dns", "keystore", "sandbox", "proxy", "proxy/net", "proxy/http",
-        "proxy/policy", "proxy/audit", "proxy/intercept"}},
+        "proxy/policy", "proxy/audit", "proxy/intercept", "proxy/metrics", "proxy/admin"}},
   };
   return table;
 }
