@@ -15,6 +15,9 @@ namespace {
 
 using TimePoint = std::chrono::steady_clock::time_point;
 
+// What this machine says itself may change at any time, and is asked for again soon.
+constexpr std::chrono::seconds local_ttl{5};
+
 // localhost and every name under it (RFC 6761 6.3).
 bool is_localhost(std::string_view name) {
   constexpr std::string_view suffix = "localhost";
@@ -46,15 +49,21 @@ class Core : public std::enable_shared_from_this<Core> {
 
   // What can be said without asking anybody; none where the DNS must be asked.
   std::optional<Lookup::Answer> known(const HostName& name, TimePoint now) {
-    if (is_localhost(name.text())) return loopback();
+    if (is_localhost(name.text())) return Lookup::Found{loopback(), local_ttl};
     if (!options_.hosts_file.empty()) {
       const std::vector<IpAddress>* listed = hosts_.find(name, now);
-      if (listed != nullptr) return interleave_families(*listed);
+      if (listed != nullptr) return Lookup::Found{interleave_families(*listed), local_ttl};
     }
-    const std::vector<IpAddress>* cached = cache_.find(name, now);
+    const Cache::Entry* cached = cache_.entry(name, now);
     if (cached == nullptr) return std::nullopt;
-    if (cached->empty()) return tl::unexpected<Error>(no_address_error(name));
-    return *cached;
+    if (cached->addresses.empty()) return tl::unexpected<Error>(no_address_error(name));
+    return Lookup::Found{cached->addresses,
+                         std::chrono::floor<std::chrono::seconds>(cached->expires - now)};
+  }
+
+  bool known_missing(const HostName& name, TimePoint now) {
+    const Cache::Entry* cached = cache_.entry(name, now);
+    return cached != nullptr && cached->missing;
   }
 
   // The lookup of `name` in flight, begun now if there is none.
@@ -82,7 +91,7 @@ class Core : public std::enable_shared_from_this<Core> {
     lookups_.erase(name);
     if (!finding) return;
     TimePoint now = std::chrono::steady_clock::now();
-    if (finding->addresses.empty()) return cache_.put_negative(name, now);
+    if (finding->addresses.empty()) return cache_.put_negative(name, now, finding->missing);
     cache_.put(name, std::move(finding->addresses), finding->ttl, now);
   }
 
@@ -134,7 +143,12 @@ class AresResolver final : public Resolver {
       answer = co_await Lookup::wait(std::move(*lookup), deadline);
     }
     if (!*answer) co_return tl::unexpected<Error>(std::move(answer->error()));
-    co_return Filter::vet(permit, **answer);
+    const Lookup::Found& found = **answer;
+    co_return Filter::vet(permit, found.addresses, found.ttl);
+  }
+
+  bool known_missing(const HostName& name) override {
+    return core_->known_missing(name, std::chrono::steady_clock::now());
   }
 
  private:

@@ -28,23 +28,28 @@ class Cache {
 
   explicit Cache(const CacheLimits& limits) : limits_(limits) {}
 
-  // What is known of `name` at `now`: null where nothing is, an empty list where the name is known
-  // to have no address. Valid until the next call of a member that is not const.
-  const std::vector<IpAddress>* find(const HostName& name, TimePoint now);
-  // Remembers addresses for `ttl`, clamped to floor and ceiling; replaces what was there.
-  void put(const HostName& name, std::vector<IpAddress> addresses, std::chrono::seconds ttl,
-           TimePoint now);
-  // Remembers for negative_ttl that `name` has no address.
-  void put_negative(const HostName& name, TimePoint now);
-  std::size_t size() const { return entries_.size(); }
-
- private:
   struct Entry {
     HostName name;
     std::vector<IpAddress> addresses;
     TimePoint expires;
+    bool missing = false;  // the name does not exist, rather than having no address
   };
-  void store(const HostName& name, std::vector<IpAddress> addresses, TimePoint expires);
+
+  // What is known of `name` at `now`: null where nothing is, an empty list where the name is known
+  // to have no address. Valid until the next call of a member that is not const.
+  const std::vector<IpAddress>* find(const HostName& name, TimePoint now);
+  // The same, with all that is remembered.
+  const Entry* entry(const HostName& name, TimePoint now);
+  // Remembers addresses for `ttl`, clamped to floor and ceiling; replaces what was there.
+  void put(const HostName& name, std::vector<IpAddress> addresses, std::chrono::seconds ttl,
+           TimePoint now);
+  // Remembers for negative_ttl that `name` has no address, or (`missing`) does not exist.
+  void put_negative(const HostName& name, TimePoint now, bool missing = false);
+  std::size_t size() const { return entries_.size(); }
+
+ private:
+  void store(const HostName& name, std::vector<IpAddress> addresses, TimePoint expires,
+             bool missing);
 
   CacheLimits limits_;
   std::list<Entry> entries_;  // most recently used first; the keys below point into it

@@ -78,8 +78,8 @@ unsigned v6_block_bits(const IpAddress& address, AddressClass address_class) {
 
 }  // namespace
 
-Result<VettedAddresses> Filter::vet(const Permit& permit,
-                                    const std::vector<IpAddress>& candidates) {
+Result<VettedAddresses> Filter::vet(const Permit& permit, const std::vector<IpAddress>& candidates,
+                                    std::chrono::seconds ttl) {
   std::vector<IpAddress> kept;
   std::vector<IpAddress> refused;
   for (const IpAddress& candidate : candidates) {
@@ -87,7 +87,7 @@ Result<VettedAddresses> Filter::vet(const Permit& permit,
     std::vector<IpAddress>& list = admitted(permit, address) ? kept : refused;
     if (std::find(list.begin(), list.end(), address) == list.end()) list.push_back(address);
   }
-  if (!kept.empty()) return VettedAddresses(std::move(kept));
+  if (!kept.empty()) return VettedAddresses(std::move(kept), ttl);
   if (!refused.empty()) return refuse(permit, refused);
   return fail(ErrorCode::name_not_found, permit.target().host.to_string() + " has no address", {},
               Side::upstream);

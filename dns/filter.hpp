@@ -17,9 +17,9 @@ class Filter {
   // like unless allow_private holds them, or the target is itself an address that a rule names
   // (Permit::literal). An IPv4-mapped address is judged, and dialled, as the IPv4 address it holds.
   // Errors: address_refused (side client) naming target, address, class and the flag that would
-  // admit it; name_not_found (side upstream) where there were no candidates.
-  static Result<VettedAddresses> vet(const Permit& permit,
-                                     const std::vector<IpAddress>& candidates);
+  // admit it; name_not_found (side upstream) where there were no candidates. `ttl` goes along.
+  static Result<VettedAddresses> vet(const Permit& permit, const std::vector<IpAddress>& candidates,
+                                     std::chrono::seconds ttl = {});
 };
 
 // The order in which to dial: families alternate, IPv6 first, each in its given order (RFC 8305 4).

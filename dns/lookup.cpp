@@ -98,10 +98,14 @@ const Outcome* Lookup::decisive() const {
 
 Lookup::Answer Lookup::combined() const {
   std::vector<IpAddress> all;
-  if (found(v6_)) all = v6_->addresses;
-  if (found(v4_)) all.insert(all.end(), v4_->addresses.begin(), v4_->addresses.end());
+  std::chrono::seconds ttl = std::chrono::seconds::max();
+  for (const std::optional<Outcome>* outcome : {&v6_, &v4_}) {
+    if (!found(*outcome)) continue;
+    all.insert(all.end(), (*outcome)->addresses.begin(), (*outcome)->addresses.end());
+    ttl = std::min(ttl, (*outcome)->ttl);
+  }
   if (all.empty()) return tl::unexpected<Error>(failure());
-  return interleave_families(all);
+  return Found{interleave_families(all), ttl};
 }
 
 Error Lookup::failure() const {
@@ -126,12 +130,10 @@ Error Lookup::timeout() const {
 std::optional<Lookup::Finding> Lookup::finding() const {
   if (!conclusive(v4_)) return std::nullopt;
   Finding result;
-  result.ttl = std::chrono::seconds::max();
-  if (found(v6_)) result.ttl = std::min(result.ttl, v6_->ttl);
-  if (found(v4_)) result.ttl = std::min(result.ttl, v4_->ttl);
   Answer all = combined();
-  if (all) result.addresses = std::move(*all);
-  bool known_to_have_none = conclusive(v6_) || v4_->verdict == Verdict::no_such_name;
+  if (all) static_cast<Found&>(result) = std::move(*all);
+  result.missing = v4_->verdict == Verdict::no_such_name && !found(v6_);
+  bool known_to_have_none = conclusive(v6_) || result.missing;
   if (result.addresses.empty() && !known_to_have_none) return std::nullopt;
   return result;
 }

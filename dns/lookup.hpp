@@ -16,12 +16,15 @@ namespace nono::dns {
 // only; kept alive by its owner's table and by each waiter.
 class Lookup : public std::enable_shared_from_this<Lookup> {
  public:
-  using Answer = Result<std::vector<IpAddress>>;  // happy-eyeballs order, not vetted
+  struct Found {
+    std::vector<IpAddress> addresses;  // happy-eyeballs order, not vetted
+    std::chrono::seconds ttl{};        // as the DNS gave it
+  };
+  using Answer = Result<Found>;
   // What is worth remembering of a lookup that is over. No addresses: the name is known to have
-  // none.
-  struct Finding {
-    std::vector<IpAddress> addresses;
-    std::chrono::seconds ttl{};
+  // none, or (`missing`) not to exist.
+  struct Finding : Found {
+    bool missing = false;
   };
   using Settled = std::function<void(std::optional<Finding>)>;
 

@@ -14,11 +14,15 @@ namespace nono::dns {
 class VettedAddresses {
  public:
   const std::vector<IpAddress>& addresses() const { return addresses_; }
+  // How long they may be remembered, by whoever hands them on; zero for literal addresses.
+  std::chrono::seconds ttl() const { return ttl_; }
 
  private:
   friend class Filter;
-  explicit VettedAddresses(std::vector<IpAddress> addresses) : addresses_(std::move(addresses)) {}
+  VettedAddresses(std::vector<IpAddress> addresses, std::chrono::seconds ttl)
+      : addresses_(std::move(addresses)), ttl_(ttl) {}
   std::vector<IpAddress> addresses_;
+  std::chrono::seconds ttl_;
 };
 
 // One per io_context; used on that context's thread only.
@@ -31,6 +35,9 @@ class Resolver {
   // admit it. `permit` must outlive the await.
   virtual Awaitable<Result<VettedAddresses>> resolve(
       const Permit& permit, std::chrono::steady_clock::time_point deadline) = 0;
+  // After name_not_found: true where the DNS said that the name itself does not exist (NXDOMAIN),
+  // as long as that is remembered; false where it only has no address.
+  virtual bool known_missing(const HostName& /*name*/) { return false; }
 };
 
 }  // namespace nono::dns
