@@ -63,7 +63,11 @@ std::optional<Error> check_bytes(std::string_view text, const std::string& file)
 }  // namespace
 
 void Problems::at(const YAML::Node& node, const std::string& what) {
-  lines_.push_back(place(node) + ": " + what);
+  at_place(place(node), what);
+}
+
+void Problems::at_place(const std::string& place, const std::string& what) {
+  lines_.push_back(place + ": " + what);
 }
 
 std::string Problems::place(const YAML::Node& node) const {

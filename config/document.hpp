@@ -23,7 +23,8 @@ class Problems {
  public:
   Problems(std::string file, bool json) : file_(std::move(file)), json_(json) {}
   void at(const YAML::Node& node, const std::string& what);
-  std::string place(const YAML::Node& node) const;  // "FILE:LINE:COLUMN"
+  void at_place(const std::string& place, const std::string& what);  // as place() gave it
+  std::string place(const YAML::Node& node) const;                   // "FILE:LINE:COLUMN"
   Origin origin(const YAML::Node& node) const { return Origin{place(node)}; }
   bool any() const { return !lines_.empty(); }
   Error error() const;  // all of them, a line each

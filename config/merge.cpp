@@ -29,9 +29,10 @@ bool same_path(const PathRule& a, const PathRule& b) {
   return a.path == b.path && a.access == b.access && a.file == b.file;
 }
 
-// A rule with endpoints is never dropped for one without, nor the other way round.
+// A rule with endpoints or options is never dropped for one without, nor the other way round.
 bool same_host(const HostRule& a, const HostRule& b) {
-  return a.text == b.text && a.endpoints.empty() && b.endpoints.empty();
+  return a.text == b.text && a.endpoints.empty() && b.endpoints.empty() && a.any_sni == b.any_sni &&
+         a.refuse_ech == b.refuse_ech;
 }
 
 void merge_network(Settings& base, Settings& over) {
@@ -40,6 +41,7 @@ void merge_network(Settings& base, Settings& over) {
   if (over.block_network && over.block_origin.text.empty()) base.block_origin = {};
   base.block_network = base.block_network || over.block_network;
   if (over.network_profile) base.network_profile_origin = over.network_profile_origin;
+  replace(base.observe, over.observe);
   replace(base.network_profile, over.network_profile);
   append(base.allow_hosts, std::move(over.allow_hosts), same_host);
   append(base.deny_hosts, std::move(over.deny_hosts), same_host);

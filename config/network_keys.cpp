@@ -1,6 +1,9 @@
 #include "config/network_keys.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
 
 #include "config/host_groups.hpp"
 #include "config/suggest.hpp"
@@ -43,7 +46,52 @@ void read_endpoint(Problems& problems, const YAML::Node& node, const std::string
   out.push_back(std::move(rule));
 }
 
+// `sni: any`, `ech: refuse`: what a tunnel's ClientHello may do. Both have one word only.
+void read_tunnel_option(Problems& problems, const YAML::Node& node, const std::string& key,
+                        std::string_view word, bool& out) {
+  out = one_of(problems, node, key, {std::string(word)}).has_value();
+}
+
+void read_rule_map(Problems& problems, const YAML::Node& item, std::string_view key, RuleList list,
+                   HostRule& rule) {
+  std::vector<std::string> names{"domain", "endpoints"};
+  if (list == RuleList::allow) names.insert(names.end(), {"sni", "ech"});
+  for (const auto& field : item) {
+    const std::string& name = field.first.Scalar();
+    std::string full = fmt::format("{}.{}", key, name);
+    if (std::find(names.begin(), names.end(), name) == names.end()) {
+      problems.at(field.first, fmt::format("unknown key {}{}", full, suggestion(name, names)));
+    } else if (name == "domain") {
+      rule.text = as_string(problems, field.second, full).value_or("");
+    } else if (name == "sni") {
+      read_tunnel_option(problems, field.second, full, "any", rule.any_sni);
+    } else if (name == "ech") {
+      read_tunnel_option(problems, field.second, full, "refuse", rule.refuse_ech);
+    } else {
+      rule.endpoints = read_endpoints(problems, field.second, full);
+      if (rule.endpoints.empty()) {
+        problems.at(field.second, full + ": an empty list would allow nothing; leave it out");
+      }
+    }
+  }
+  const bool has_paths = !rule.endpoints.empty() || rule.text.find("://") != std::string::npos;
+  if ((rule.any_sni || rule.refuse_ech) && has_paths) {
+    problems.at(item, fmt::format("{}: sni and ech are about opaque tunnels; a rule with paths is "
+                                  "intercepted, so leave them out",
+                                  key));
+  }
+}
+
 }  // namespace
+
+std::optional<std::string> one_of(Problems& problems, const YAML::Node& node, std::string_view key,
+                                  const std::vector<std::string>& words) {
+  std::optional<std::string> text = as_string(problems, node, key);
+  if (!text || std::find(words.begin(), words.end(), *text) != words.end()) return text;
+  problems.at(node, fmt::format("{}: expected {}, found {}{}", key, fmt::join(words, " or "), *text,
+                                suggestion(*text, words)));
+  return std::nullopt;
+}
 
 std::vector<EndpointRule> read_endpoints(Problems& problems, const YAML::Node& node,
                                          std::string_view key) {
@@ -54,31 +102,17 @@ std::vector<EndpointRule> read_endpoints(Problems& problems, const YAML::Node& n
 }
 
 void read_host_rules(Problems& problems, const YAML::Node& node, std::string_view key,
-                     std::vector<HostRule>& out) {
+                     std::vector<HostRule>& out, RuleList list) {
   if (!is_list(problems, node, key)) return;
   for (const YAML::Node& item : node) {
     HostRule rule;
     rule.origin = problems.origin(item);
-    if (!item.IsMap()) {
+    if (item.IsMap()) {
+      read_rule_map(problems, item, key, list, rule);
+    } else {
       std::optional<std::string> text = as_string(problems, item, key);
       if (!text) continue;
       rule.text = *text;
-    } else {
-      for (const auto& field : item) {
-        const std::string& name = field.first.Scalar();
-        std::string full = fmt::format("{}.{}", key, name);
-        if (name == "domain") {
-          rule.text = as_string(problems, field.second, full).value_or("");
-        } else if (name == "endpoints") {
-          rule.endpoints = read_endpoints(problems, field.second, full);
-          if (rule.endpoints.empty()) {
-            problems.at(field.second, full + ": an empty list would allow nothing; leave it out");
-          }
-        } else {
-          problems.at(field.first, fmt::format("unknown key {}{}", full,
-                                               suggestion(name, {"domain", "endpoints"})));
-        }
-      }
     }
     if (rule.text.empty()) {
       problems.at(item, fmt::format("{}: a rule without a host", key));
@@ -86,6 +120,16 @@ void read_host_rules(Problems& problems, const YAML::Node& node, std::string_vie
       out.push_back(std::move(rule));
     }
   }
+}
+
+void read_mode(Problems& problems, const YAML::Node& node, std::string_view key, Settings& out) {
+  std::optional<std::string> text = one_of(problems, node, key, {"enforce", "observe"});
+  if (!text) return;
+  const bool observe = *text == "observe";
+  if (out.observe && *out.observe != observe) {
+    problems.at(node, fmt::format("{}: {} was said already", key, observe ? "enforce" : "observe"));
+  }
+  out.observe = observe;
 }
 
 void read_credentials(Problems& problems, const YAML::Node& node, std::string_view key,

@@ -2,6 +2,8 @@
 // Readers of the network and credential keys that profiles and nono.yaml share. Internal to
 // config/.
 
+#include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -9,9 +11,16 @@
 
 namespace nono::document {
 
-// A list whose items are a rule, or `{domain, endpoints: [{method, path}]}`.
+// One of a few words; anything else is a complaint that lists them.
+std::optional<std::string> one_of(Problems& problems, const YAML::Node& node, std::string_view key,
+                                  const std::vector<std::string>& words);
+// A list whose items are a rule, or `{domain, endpoints: [{method, path}], sni, ech}`; the last two
+// only in lists that allow.
+enum class RuleList : std::uint8_t { allow, deny };
 void read_host_rules(Problems& problems, const YAML::Node& node, std::string_view key,
-                     std::vector<HostRule>& out);
+                     std::vector<HostRule>& out, RuleList list = RuleList::allow);
+// `observe` or `enforce`.
+void read_mode(Problems& problems, const YAML::Node& node, std::string_view key, Settings& out);
 // A list of `{method, path}`.
 std::vector<EndpointRule> read_endpoints(Problems& problems, const YAML::Node& node,
                                          std::string_view key);

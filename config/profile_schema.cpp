@@ -186,7 +186,7 @@ void allow_hosts(const F& f) {
   read_host_rules(f.problems, f.node, f.key, f.out.settings.allow_hosts);
 }
 void deny_hosts(const F& f) {
-  read_host_rules(f.problems, f.node, f.key, f.out.settings.deny_hosts);
+  read_host_rules(f.problems, f.node, f.key, f.out.settings.deny_hosts, RuleList::deny);
 }
 void credentials(const F& f) {
   read_credentials(f.problems, f.node, f.key, f.out.settings);
@@ -311,6 +311,7 @@ std::vector<Key<ProfileFile>> general_keys() {
 std::vector<Key<ProfileFile>> network_keys() {
   return {
       {"network.block", block},
+      {"network.mode", [](const F& f) { read_mode(f.problems, f.node, f.key, f.out.settings); }},
       {"network.network_profile",
        [](const F& f) { read_network_profile(f.problems, f.node, f.key, f.out.settings); }},
       {"network.allow_domain", allow_hosts},

@@ -2,179 +2,92 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <thread>
+#include <map>
 #include <utility>
 
 #include "config/expand.hpp"
-#include "config/network_keys.hpp"
-#include "config/schema.hpp"
+#include "config/proxy_schema.hpp"
 
 namespace nono {
 namespace {
 
-using F = document::Field<ProxyConfig>;
+using document::ListenPlace;
+using document::Problems;
+using document::ProxyFile;
 
-// A path as written: relative ones are made relative to the file once all is read.
-template <std::optional<std::string> ProxyConfig::*member>
-void path(const F& f) {
-  f.out.*member = document::as_string(f.problems, f.node, f.key);
-}
-
-template <std::optional<std::chrono::milliseconds> ProxyLimits::*member>
-void duration(const F& f) {
-  f.out.limits.*member = document::as_duration(f.problems, f.node, f.key);
-}
-
-template <std::optional<std::size_t> ProxyLimits::*member, std::uint64_t min, std::uint64_t max>
-void count(const F& f) {
-  std::optional<std::uint64_t> value = document::as_number(f.problems, f.node, f.key, min, max);
-  if (value) f.out.limits.*member = static_cast<std::size_t>(*value);
-}
-
-void read_listen(const F& f) {
-  if (f.node.IsSequence()) {
-    f.out.listen = document::as_strings(f.problems, f.node, f.key);
-    if (f.out.listen.empty()) f.problems.at(f.node, "listen: at least one address");
-  } else if (std::optional<std::string> text = document::as_string(f.problems, f.node, f.key)) {
-    f.out.listen = {*text};
-  }
-}
-
-void read_threads(const F& f) {
-  std::optional<std::uint64_t> value = document::as_number(f.problems, f.node, f.key, 1, 256);
-  if (value) f.out.threads = static_cast<unsigned>(*value);
-}
-
-void read_ca_validity(const F& f) {
-  std::optional<std::chrono::milliseconds> value = document::as_duration(f.problems, f.node, f.key);
-  if (!value) return;
-  auto days = std::chrono::duration_cast<std::chrono::hours>(*value).count() / 24;
-  if (days < 1 || days > 365) {
-    f.problems.at(f.node, fmt::format("{}: from 1d to 365d", f.key));
-  } else {
-    f.out.ca_validity_days = static_cast<unsigned>(days);
-  }
-}
-
-void read_token(const F& f) {
-  std::optional<std::string> text = document::as_string(f.problems, f.node, f.key);
-  if (!text) return;
-  if (!text->starts_with("env://") && !text->starts_with("file:///")) {
-    // The value is not repeated: it may be the token itself.
-    f.problems.at(f.node, fmt::format("{}: write where the token is (env://NAME or file:///path), "
-                                      "never the token itself",
-                                      f.key));
-    return;
-  }
-  f.out.token = *text;
-}
-
-void read_auth_required(const F& f) {
-  std::optional<bool> required = document::as_bool(f.problems, f.node, f.key);
-  if (required) f.out.no_auth = !*required;
-}
-
-void read_audit_required(const F& f) {
-  f.out.audit_required = document::as_bool(f.problems, f.node, f.key).value_or(false);
-}
-
-void read_env_format(const F& f) {
-  std::optional<std::string> text = document::as_string(f.problems, f.node, f.key);
-  if (!text) return;
-  static const std::vector<std::string> formats = {"shell", "github", "json"};
-  if (std::find(formats.begin(), formats.end(), *text) == formats.end()) {
-    f.problems.at(f.node, fmt::format("{}: no format is called {}{}", f.key, *text,
-                                      suggestion(*text, formats)));
-  } else {
-    f.out.env_format = *text;
-  }
-}
-
-void allow_hosts(const F& f) {
-  document::read_host_rules(f.problems, f.node, f.key, f.out.session.allow_hosts);
-}
-
-const std::vector<document::Key<ProxyConfig>>& keys() {
-  static const std::vector<document::Key<ProxyConfig>> table = {
-      {"listen", read_listen},
-      {"threads", read_threads},
-      {"profile",
-       [](const F& f) { f.out.profile = document::as_string(f.problems, f.node, f.key); }},
-      {"network.network_profile",
-       [](const F& f) {
-         document::read_network_profile(f.problems, f.node, f.key, f.out.session);
-       }},
-      {"network.allow_domain", allow_hosts},
-      {"network.allow_hosts", allow_hosts},
-      {"network.deny_domain",
-       [](const F& f) {
-         document::read_host_rules(f.problems, f.node, f.key, f.out.session.deny_hosts);
-       }},
-      {"network.allow_private",
-       [](const F& f) { document::read_private_ranges(f.problems, f.node, f.key, f.out.session); }},
-      {"network.upstream_ca",
-       [](const F& f) {
-         f.out.session.upstream_ca_files = document::as_strings(f.problems, f.node, f.key);
-       }},
-      {"network.upstream_proxy",
-       [](const F& f) { document::read_upstream_proxy(f.problems, f.node, f.key, f.out.session); }},
-      {"network.upstream_bypass",
-       [](const F& f) {
-         document::read_upstream_bypass(f.problems, f.node, f.key, f.out.session);
-       }},
-      {"network.allow_http2", nullptr},
-      {"dns.servers",
-       [](const F& f) { document::read_dns_servers(f.problems, f.node, f.key, f.out.session); }},
-      {"dns.listen", nullptr},
-      {"credentials",
-       [](const F& f) { document::read_credentials(f.problems, f.node, f.key, f.out.session); }},
-      {"custom_credentials",
-       [](const F& f) {
-         document::read_custom_credentials(f.problems, f.node, f.key, f.out.session);
-       }},
-      {"tls.ca_cert", path<&ProxyConfig::ca_cert>},
-      {"tls.ca_key", path<&ProxyConfig::ca_key>},
-      {"tls.ca_validity", read_ca_validity},
-      {"tls.cert", nullptr},
-      {"tls.key", nullptr},
-      {"auth.required", read_auth_required},
-      {"auth.token", read_token},
-      {"audit.log", path<&ProxyConfig::audit_log>},
-      {"audit.required", read_audit_required},
-      {"env_file.path", path<&ProxyConfig::env_file>},
-      {"env_file.format", read_env_format},
-      {"limits.connections_max", count<&ProxyLimits::connections_max, 1, 1'000'000>},
-      {"limits.head_bytes_max", count<&ProxyLimits::head_bytes_max, 1024, 1024 * 1024>},
-      {"limits.fields_max", count<&ProxyLimits::fields_max, 10, 1000>},
-      {"limits.head_time_max", duration<&ProxyLimits::head_time_max>},
-      {"limits.keep_alive_time_max", duration<&ProxyLimits::keep_alive_time_max>},
-      {"limits.resolve_time_max", duration<&ProxyLimits::resolve_time_max>},
-      {"limits.connect_time_max", duration<&ProxyLimits::connect_time_max>},
-      {"limits.tls_time_max", duration<&ProxyLimits::tls_time_max>},
-      {"limits.first_byte_time_max", duration<&ProxyLimits::first_byte_time_max>},
-      {"limits.idle_time_max", duration<&ProxyLimits::idle_time_max>},
-      {"sessions", nullptr},
-      {"metrics", nullptr},
-      {"admin", nullptr},
+// Keys that need each other, and keys that contradict each other.
+void check_pairs(Problems& problems, const YAML::Node& root, const ProxyConfig& config) {
+  const auto together = [&](bool one, bool other, std::string_view keys) {
+    if (one != other) problems.at(root, fmt::format("{} go together", keys));
   };
-  return table;
+  const auto needs = [&](bool given, bool needed, std::string_view what) {
+    if (given && !needed) problems.at(root, std::string(what));
+  };
+  together(config.ca_cert.has_value(), config.ca_key.has_value(), "tls.ca_cert and tls.ca_key");
+  together(config.tls_cert.has_value(), config.tls_key.has_value(), "tls.cert and tls.key");
+  needs(config.env_format.has_value(), config.env_file.has_value(),
+        "env_file.format without env_file.path");
+  needs(config.audit_keep.has_value(), config.audit_rotate_bytes.has_value(),
+        "audit.keep without audit.rotate_bytes");
+  needs(config.admin_socket.has_value(), config.admin,
+        "admin.socket and admin.enabled: false are contradictory");
+  needs(config.no_auth && config.token.has_value(), false,
+        "auth.token and auth.required: false are contradictory");
+  if (!config.token) return;
+  for (const SessionEntry& entry : config.sessions) {
+    needs(entry.token == config.token, false,
+          fmt::format("session {} has the token of auth.token: each needs its own", entry.name));
+  }
+}
+
+// No two listeners in one place: the later one of them is told.
+void check_places(Problems& problems, const std::vector<ListenPlace>& places) {
+  std::map<std::string, const ListenPlace*> taken;
+  for (const ListenPlace& place : places) {
+    const ListenAddress& address = place.address;
+    if (address.unix_path.empty() && address.port == 0) continue;  // any free port is another one
+    const std::string key = address.unix_path.empty()
+                                ? fmt::format("{} {}", address.address.to_string(), address.port)
+                                : "unix:" + address.unix_path;
+    const auto [first, fresh] = taken.emplace(key, &place);
+    if (fresh) continue;
+    problems.at_place(place.at, fmt::format("{} of {} is that of {} at {} as well", place.text,
+                                            place.owner, first->second->owner, first->second->at));
+  }
 }
 
 // Relative paths of a file are relative to it: a service starts anywhere.
 void place_paths(ProxyConfig& config, const std::string& file, const UserContext& user) {
   std::string directory = parent_path(canonical_path(normal_path(file, user.cwd)));
-  auto place = [&](std::string& path) {
+  const auto place = [&](std::string& path) {
     Result<std::string> expanded = expand_variables(path, user);
     if (expanded) path = normal_path(*expanded, directory);
   };
-  for (auto member : {&ProxyConfig::audit_log, &ProxyConfig::ca_cert, &ProxyConfig::ca_key,
-                      &ProxyConfig::env_file}) {
+  const auto place_profile = [&](std::optional<std::string>& profile) {
+    if (profile && profile->find('/') != std::string::npos) place(*profile);
+  };
+  const auto place_sockets = [&](std::vector<std::string>& listen) {
+    constexpr std::string_view scheme = "unix:";
+    for (std::string& text : listen) {
+      if (!text.starts_with(scheme)) continue;
+      std::string path = text.substr(scheme.size());
+      place(path);
+      text = std::string(scheme) + path;
+    }
+  };
+  for (auto member : {&ProxyConfig::audit_log, &ProxyConfig::tls_cert, &ProxyConfig::tls_key,
+                      &ProxyConfig::ca_cert, &ProxyConfig::ca_key, &ProxyConfig::env_file,
+                      &ProxyConfig::admin_socket}) {
     if (config.*member) place(*(config.*member));
   }
   for (std::string& path : config.session.upstream_ca_files) place(path);
-  bool profile_path = config.profile && config.profile->find('/') != std::string::npos;
-  if (profile_path) place(*config.profile);
+  place_profile(config.profile);
+  place_sockets(config.listen);
+  for (SessionEntry& entry : config.sessions) {
+    for (std::string& path : entry.settings.upstream_ca_files) place(path);
+    place_profile(entry.profile);
+    place_sockets(entry.listen);
+  }
 }
 
 }  // namespace
@@ -183,17 +96,21 @@ Result<ProxyConfig> parse_proxy_config(std::string_view text, const std::string&
                                        const UserContext& user) {
   Result<YAML::Node> root = document::parse(text, file);
   if (!root) return tl::unexpected<Error>(root.error());
-  document::Problems problems(file, document::is_json(text, file));
-  ProxyConfig config;
-  document::SchemaReader<ProxyConfig>(problems, keys(), config).read(*root);
-  if (config.ca_cert.has_value() != config.ca_key.has_value()) {
-    problems.at(*root, "tls.ca_cert and tls.ca_key go together");
-  }
-  if (config.env_format && !config.env_file)
-    problems.at(*root, "env_file.format without env_file.path");
+  Problems problems(file, document::is_json(text, file));
+  ProxyFile read;
+  document::SchemaReader<ProxyFile>(problems, document::proxy_keys(), read).read(*root);
+  check_pairs(problems, *root, read.config);
+  check_places(problems, read.places);
   if (problems.any()) return fail(problems.error());
+  ProxyConfig config = std::move(read.config);
+  config.notes = std::move(read.notes);
   place_paths(config, file, user);
-  config.session.policy_files = {canonical_path(normal_path(file, user.cwd))};
+  const std::string own = canonical_path(normal_path(file, user.cwd));
+  config.session.policy_files = {own};
+  for (SessionEntry& entry : config.sessions) {
+    entry.settings.name = entry.name;
+    entry.settings.policy_files = {own};
+  }
   return config;
 }
 

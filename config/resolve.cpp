@@ -59,6 +59,8 @@ class Resolver {
     if (fix_.empty()) fix_ = fix;
   }
 
+  bool observes() const { return settings_.observe.value_or(false); }
+
   bool asks_for_hosts() const {
     return (settings_.network_profile && !settings_.network_profile->empty()) ||
            !settings_.allow_hosts.empty() || !settings_.credentials.empty();
@@ -82,7 +84,7 @@ class Resolver {
   void network() {
     bool closed = asks_for_hosts() || !settings_.deny_hosts.empty() ||
                   !settings_.allow_private.empty() || !settings_.dns_servers.empty() ||
-                  settings_.upstream_proxy.has_value();
+                  settings_.upstream_proxy.has_value() || observes();
     session_.network.mode = closed ? NetworkMode::filtered : NetworkMode::open;
     if (settings_.block_network && !block()) return;
     for (const HostRule& rule : settings_.deny_hosts) add_host(rule, session_.network.deny);
@@ -98,6 +100,12 @@ class Resolver {
     if (options_.for_run && settings_.proxy_port && !closed) {
       problem("--proxy-port without anything that needs the proxy",
               "add --allow-domain, --network-profile or --credential, or leave it out");
+    }
+    session_.network.observe = observes();
+    if (observes()) {
+      session_.warnings.emplace_back(
+          "observing: what no rule allows and what deny rules name passes, and is recorded");
+      return;
     }
     bool nothing = closed && problems_.empty() && session_.network.allow.empty() &&
                    session_.credentials.empty();
@@ -115,21 +123,32 @@ class Resolver {
       return true;
     }
     if (!flag && asks_for_hosts()) return true;
+    if (observes()) {
+      problem(fmt::format("{} and observing are contradictory",
+                          flag ? "--block-net" : named(settings_.block_origin, "network.block")),
+              "leave one of them out");
+      return true;
+    }
     session_.network.mode = NetworkMode::blocked;
     return false;
   }
 
-  void use_group(const std::string& name, const Origin& origin, std::vector<HostRule>& out) {
+  // `like` has the options that hold for each host of the group.
+  void use_group(const std::string& name, const HostRule& like, std::vector<HostRule>& out) {
+    const Origin& origin = like.origin;
+    const auto add = [&](const std::string& text) {
+      out.push_back({text, {}, {"group " + name}, like.any_sni, like.refuse_ech});
+    };
     if (name == package_registries_group) {
       Result<RegistryHosts> hosts = registry_hosts(settings_, user_, options_);
       if (!hosts) return problem(named(origin, hosts.error().what), hosts.error().fix);
-      for (const std::string& rule : hosts->rules) out.push_back({rule, {}, {"group " + name}});
+      for (const std::string& rule : hosts->rules) add(rule);
       for (const std::string& client : hosts->silent) {
         session_.warnings.push_back(fmt::format("{} did not say which hosts it uses", client));
       }
       return;
     }
-    for (const std::string& host : *host_group(name)) out.push_back({host, {}, {"group " + name}});
+    for (const std::string& host : *host_group(name)) add(host);
   }
 
   void add_host(const HostRule& rule, std::vector<HostRule>& out) {
@@ -139,7 +158,7 @@ class Resolver {
             named(rule.origin, rule.text + " is a group of hosts and takes no endpoints"));
       }
       session_.network.groups.push_back(rule.text);
-      return use_group(rule.text, rule.origin, out);
+      return use_group(rule.text, rule, out);
     }
     // A bare word close to a group's name is that group mistyped, rarely a host.
     bool bare = rule.text.find_first_of(".:/*") == std::string::npos;
@@ -163,7 +182,8 @@ class Resolver {
                                                suggestion(name, network_profile_names()))));
     }
     session_.network.groups.push_back(name);
-    for (const std::string& group : *groups) use_group(group, origin, session_.network.allow);
+    const HostRule plain{"", {}, origin};
+    for (const std::string& group : *groups) use_group(group, plain, session_.network.allow);
   }
 
   std::vector<std::string> credential_names() const {

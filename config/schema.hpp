@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
 #include <string>
 #include <string_view>
@@ -57,8 +58,14 @@ class SchemaReader {
  private:
   void read_key(const YAML::Node& name, const YAML::Node& value, const std::string& path,
                 const std::string& prefix) {
+    std::string inner = path + ".";
+    const bool section = std::any_of(keys_.begin(), keys_.end(), [&](const Key<Out>& key) {
+      return key.path.starts_with(inner);
+    });
+    // `audit: required` and `audit: {log: ...}`: a row for the word, others for the map.
+    const bool into = section && value.IsMap();
     for (const Key<Out>& key : keys_) {
-      if (key.path != path) continue;
+      if (key.path != path || into) continue;
       if (!key.canonical.empty()) note(path, key.canonical);
       if (key.read != nullptr) {
         key.read(Field<Out>{problems_, value, key.path, out_});
@@ -67,9 +74,7 @@ class SchemaReader {
       }
       return;
     }
-    std::string inner = path + ".";
-    for (const Key<Out>& key : keys_) {
-      if (!key.path.starts_with(inner)) continue;
+    if (section) {
       if (is_map(problems_, value, path)) read(value, inner);
       return;
     }

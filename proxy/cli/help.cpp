@@ -17,7 +17,7 @@ Proxying
   session create [FLAGS]     a further user of a running proxy: a token, rules and keys of its own
   session list|revoke NAME   the sessions there are; ending one at once
   audit verify FILE...       was a line of an audit log changed, removed or moved?
-  audit hosts FILE           the rules that a job needed, as flags or YAML
+  audit hosts FILE...        the rules that a job needed, as flags or YAML
 
 Keys and this machine
   key set|list|remove NAME   keys in the system keyring
@@ -101,9 +101,11 @@ NONO_UPSTREAM_PROXY, NONO_UPSTREAM_BYPASS.)";
 std::string_view audit_examples() {
   return R"(Examples:
   nono audit verify audit.jsonl.1 audit.jsonl
-      files that rotation made of one log, oldest first; exit 1 if anything is wrong
+      files that rotation made of one log, oldest first; exit 1 if anything is wrong, 3 if only
+      the end of the last line is missing, as after a crash
   nono audit hosts job.jsonl
-  nono audit hosts --format yaml job.jsonl)";
+  nono audit hosts --format yaml job.jsonl
+  nono audit hosts --refused job.jsonl)";
 }
 
 }  // namespace nono::cli

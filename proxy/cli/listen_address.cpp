@@ -4,57 +4,17 @@
 
 namespace nono::cli {
 
-namespace {
-
-tl::unexpected<Error> bad(std::string_view text, const std::string& why) {
-  return fail(ErrorCode::bad_input, "--listen " + std::string(text) + ": " + why,
-              "ADDR, ADDR:PORT, [V6]:PORT or unix:PATH");
-}
-
-// Where the address ends and ":PORT" begins; npos where no port is written.
-std::size_t port_separator(std::string_view text) {
-  if (text.starts_with('[')) {
-    const std::size_t bracket = text.find(']');
-    if (bracket == std::string_view::npos || bracket + 1 == text.size())
-      return std::string_view::npos;
-    return bracket + 1;
-  }
-  const std::size_t first = text.find(':');
-  // More than one colon without brackets: an IPv6 address without a port.
-  return first != text.rfind(':') ? std::string_view::npos : first;
-}
-
-}  // namespace
-
-bool ListenAddress::on_loopback() const {
-  return !unix_path.empty() || classify(address) == AddressClass::loopback;
-}
-
 Result<ListenAddress> parse_listen(std::string_view text, std::optional<std::uint16_t> port) {
-  ListenAddress listen;
-  if (text.starts_with("unix:")) {
-    listen.unix_path = text.substr(5);
-    if (listen.unix_path.empty()) return bad(text, "a path is missing");
-    return listen;
+  Result<ListenAddress> listen = parse_listen_address(text, port.value_or(0));
+  if (!listen) {
+    Error error = listen.error();
+    error.what = "--listen " + error.what;
+    return fail(std::move(error));
   }
-  const std::size_t separator = port_separator(text);
-  std::string_view host = text.substr(0, separator);
-  if (separator != std::string_view::npos) {
-    if (port) return bad(text, "--port with a port already written");
-    const std::string_view digits = text[separator] == ':' ? text.substr(separator + 1) : "";
-    if (digits != "0") {
-      const Result<Port> parsed = Port::parse(digits);
-      if (!parsed) return bad(text, "no usable port");
-      listen.port = parsed->value();
-    }
-  } else {
-    listen.port = port.value_or(0);
+  if (port && listen->port_written) {
+    return fail(ErrorCode::bad_input,
+                "--listen " + std::string(text) + ": --port with a port already written");
   }
-  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  if (host == "localhost") host = "127.0.0.1";
-  const Result<IpAddress> address = IpAddress::parse(host);
-  if (!address) return bad(text, "an address is needed, not a name");
-  listen.address = *address;
   return listen;
 }
 

@@ -5,18 +5,11 @@
 #include <string>
 #include <vector>
 
-#include "config/base/address.hpp"
 #include "config/base/error.hpp"
+#include "config/listen.hpp"
 #include "proxy/server.hpp"
 
 namespace nono::cli {
-
-struct ListenAddress {
-  IpAddress address;
-  std::uint16_t port = 0;      // 0: any free one
-  std::string unix_path = {};  // not empty: a Unix socket instead
-  bool on_loopback() const;    // Unix sockets count as such
-};
 
 // ADDR, ADDR:PORT, V6, [V6], [V6]:PORT, localhost[:PORT], unix:PATH. `port` is --port; with a port
 // written already it is an error (bad_input), as is a name.

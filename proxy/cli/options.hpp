@@ -103,9 +103,10 @@ struct AuditOptions {
   enum class Format : std::uint8_t { flags, yaml, json };
   CommonOptions common;
   Action action = Action::verify;
-  std::vector<std::string> files;  // verify: one or more, oldest first; hosts: one
+  std::vector<std::string> files;  // one or more; verify: oldest first
   bool json = false;               // verify
   Format format = Format::flags;   // hosts
+  bool refused = false;            // hosts: what was refused as well
 };
 
 struct KeyOptions {

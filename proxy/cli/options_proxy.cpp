@@ -1,5 +1,6 @@
 // The command line of `nono proxy`.
 
+#include "config/listen.hpp"
 #include "config/units.hpp"
 #include "proxy/cli/help.hpp"
 #include "proxy/cli/options_parser.hpp"
@@ -160,6 +161,21 @@ std::optional<UsageError> ProxyFlags::finish_token(const CLI::App& app, const En
   return std::nullopt;
 }
 
+// --dns-listen and --metrics-listen: an address, and for metrics a port.
+std::optional<UsageError> check_places(const ProxyOptions& options) {
+  for (const std::string& text : options.dns_listen) {
+    const Result<ListenAddress> place = parse_inet_listen(text, dns_port);
+    if (!place) return UsageError{"--dns-listen " + place.error().what};
+  }
+  if (!options.metrics_listen) return std::nullopt;
+  const Result<ListenAddress> place = parse_inet_listen(*options.metrics_listen);
+  if (!place) return UsageError{"--metrics-listen " + place.error().what};
+  if (!place->port_written) {
+    return UsageError{"--metrics-listen " + *options.metrics_listen + ": write the port as well"};
+  }
+  return std::nullopt;
+}
+
 // Values of flags, or of the variables that stand in for them, that need reading.
 std::optional<UsageError> ProxyFlags::finish_life(const EnvLookup& env,
                                                   ProxyOptions& options) const {
@@ -209,6 +225,7 @@ std::optional<UsageError> ProxyFlags::finish(CLI::App& app, const EnvLookup& env
   }
   if (auto wrong = finish_token(app, env, options)) return wrong;
   if (auto wrong = finish_life(env, options)) return wrong;
+  if (auto wrong = check_places(options)) return wrong;
   if (std::optional<std::string> text = env("NONO_PROXY_MAX_CONNECTIONS");
       text && !options.connections_max) {
     std::size_t value = 0;

@@ -1,5 +1,6 @@
 // The command lines of `nono session` and `nono audit`.
 
+#include "config/listen.hpp"
 #include "config/units.hpp"
 #include "proxy/cli/help.hpp"
 #include "proxy/cli/options_parser.hpp"
@@ -58,6 +59,10 @@ std::optional<UsageError> SessionFlags::finish_create(const CLI::App& app,
     if (!options.ttl || *options.ttl < session_ttl_min || *options.ttl > session_ttl_max) {
       return UsageError{"--ttl takes 1s to 366d, such as 8h, not '" + ttl + "'"};
     }
+  }
+  for (const std::string& text : options.listen) {
+    const Result<ListenAddress> place = parse_listen_address(text);
+    if (!place) return UsageError{"--listen " + place.error().what};
   }
   env_file.finish(options.env_file, options.env_format);
   if (options.env_format && !options.env_file) {
@@ -129,11 +134,12 @@ CommandLine parse_audit(const std::vector<std::string>& arguments) {
   AuditOptions options;
   std::string format;
   const auto app =
-      make_app("audit", "verify FILE... | hosts FILE",
+      make_app("audit", "verify FILE... | hosts FILE...",
                "Checks audit logs, and reads from them what a job needed.", audit_examples());
   app->add_flag("--json", options.json, "verify: the result as JSON");
   app->add_option("--format", format, "FORMAT: hosts: flags (default), yaml or json")
       ->check(CLI::IsMember({"flags", "yaml", "json"}));
+  app->add_flag("--refused", options.refused, "hosts: show what was refused as well");
   add_common(*app, options.common);
 
   std::vector<std::string> words;
@@ -143,12 +149,12 @@ CommandLine parse_audit(const std::vector<std::string>& arguments) {
   options.action = static_cast<AuditOptions::Action>(action);
   const bool verify = options.action == AuditOptions::Action::verify;
   if (verify && !format.empty()) return UsageError{"--format belongs to nono audit hosts"};
+  if (verify && options.refused) return UsageError{"--refused belongs to nono audit hosts"};
   if (!verify && options.json) return UsageError{"nono audit hosts takes --format json"};
   if (words.empty()) {
     return UsageError{verify ? "nono audit verify takes the files to check, oldest first"
-                             : "nono audit hosts takes one FILE"};
+                             : "nono audit hosts takes the files to read"};
   }
-  if (!verify && words.size() > 1) return UsageError{"nono audit hosts takes one FILE"};
   options.files = std::move(words);
   if (format == "yaml") options.format = AuditOptions::Format::yaml;
   if (format == "json") options.format = AuditOptions::Format::json;

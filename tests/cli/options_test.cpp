@@ -252,3 +252,99 @@ TEST_CASE("key actions take exactly one name") {
   CHECK(has(usage_error("key"), "set NAME"));
   CHECK(has(usage_error("key list --stdin"), "--stdin"));
 }
+
+TEST_CASE("what a fleet's proxy is told by flags") {
+  const ProxyOptions options = proxy(
+      "--observe --drain-time 90 --log-level debug --metrics-listen 127.0.0.1:9464 --admin-socket "
+      "/run/a.sock --tls-cert c.pem --tls-key k.pem --dns-listen 127.0.0.1 --dns-listen [::1]:5353 "
+      "--max-connections-per-session 5 --max-connects-per-second 6 "
+      "--max-connects-per-second-per-session 7 --reload-cut --no-socks5 --via --audit required "
+      "--audit-rotate 64M --audit-keep 3");
+  CHECK(options.policy.settings.observe == true);
+  CHECK(options.drain_time == std::chrono::seconds(90));
+  CHECK(options.log_level == LogLevel::debug);
+  CHECK(options.metrics_listen == "127.0.0.1:9464");
+  CHECK(options.admin_socket == "/run/a.sock");
+  CHECK_FALSE(options.no_admin);
+  CHECK(options.tls_cert == "c.pem");
+  CHECK(options.tls_key == "k.pem");
+  CHECK(options.dns_listen == words("127.0.0.1 [::1]:5353"));
+  CHECK(options.session_limits.connections_max == 5U);
+  CHECK(options.connects_per_second_max == 6U);
+  CHECK(options.session_limits.connects_per_second_max == 7U);
+  CHECK(options.reload_cut);
+  CHECK(options.no_socks5);
+  CHECK(options.via);
+  CHECK(options.policy.audit_required);
+  CHECK(options.audit_rotate_bytes == std::uint64_t(64) << 20);
+  CHECK(options.audit_keep == 3U);
+}
+
+TEST_CASE("without flags nothing is said, so that nono.yaml is heard") {
+  const ProxyOptions options = proxy("");
+  CHECK_FALSE(options.policy.settings.observe);
+  CHECK_FALSE(options.drain_time);
+  CHECK_FALSE(options.log_level);
+  CHECK_FALSE(options.metrics_listen);
+  CHECK_FALSE(options.admin_socket);
+  CHECK_FALSE(options.tls_cert);
+  CHECK(options.dns_listen.empty());
+  CHECK_FALSE(options.session_limits.connections_max);
+  CHECK_FALSE(options.session_limits.connects_per_second_max);
+  CHECK_FALSE(options.connects_per_second_max);
+  CHECK_FALSE(options.audit_rotate_bytes);
+  CHECK_FALSE(options.audit_keep);
+}
+
+TEST_CASE("drain time takes seconds, units, and nothing at all") {
+  CHECK(proxy("--drain-time 10s").drain_time == std::chrono::seconds(10));
+  CHECK(proxy("--drain-time 5m").drain_time == std::chrono::minutes(5));
+  CHECK(proxy("--drain-time 0").drain_time == std::chrono::seconds(0));
+  CHECK(has(usage_error("proxy --drain-time soon"), "--drain-time"));
+  CHECK(has(usage_error("proxy --drain-time -1"), "--drain-time"));
+}
+
+TEST_CASE("variables of the proxy stand in for its flags, and a flag replaces its variable") {
+  const Variables variables{{"NONO_OBSERVE", "1"},
+                            {"NONO_DRAIN_TIME", "20s"},
+                            {"NONO_LOG_LEVEL", "warn"},
+                            {"NONO_METRICS_LISTEN", "127.0.0.1:1"},
+                            {"NONO_ADMIN_SOCKET", "/v.sock"}};
+  const ProxyOptions options = proxy("", variables);
+  CHECK(options.policy.settings.observe == true);
+  CHECK(options.drain_time == std::chrono::seconds(20));
+  CHECK(options.log_level == LogLevel::warn);
+  CHECK(options.metrics_listen == "127.0.0.1:1");
+  CHECK(options.admin_socket == "/v.sock");
+  const ProxyOptions over =
+      proxy("--drain-time 1 --log-level error --metrics-listen 127.0.0.1:2 --admin-socket /f.sock",
+            variables);
+  CHECK(over.drain_time == std::chrono::seconds(1));
+  CHECK(over.log_level == LogLevel::error);
+  CHECK(over.metrics_listen == "127.0.0.1:2");
+  CHECK(over.admin_socket == "/f.sock");
+  CHECK_FALSE(proxy("--no-admin", variables).admin_socket);
+  CHECK_FALSE(proxy("", {{"NONO_OBSERVE", "no"}}).policy.settings.observe);
+  CHECK(run("true", {{"NONO_OBSERVE", "yes"}}).policy.settings.observe == true);
+  CHECK(has(usage_error("proxy", {{"NONO_OBSERVE", "maybe"}}), "NONO_OBSERVE"));
+  CHECK(has(usage_error("proxy", {{"NONO_LOG_LEVEL", "loud"}}), "NONO_LOG_LEVEL"));
+  CHECK(has(usage_error("proxy", {{"NONO_DRAIN_TIME", "soon"}}), "--drain-time"));
+  CHECK(has(usage_error("proxy", {{"NONO_METRICS_LISTEN", "here"}}), "--metrics-listen"));
+}
+
+TEST_CASE("proxy flags that cannot be meant are usage errors") {
+  CHECK(has(usage_error("proxy --tls-cert a.pem"), "go together"));
+  CHECK(has(usage_error("proxy --tls-key a.pem"), "go together"));
+  CHECK(has(usage_error("proxy --no-admin --admin-socket /x"), "contradictory"));
+  CHECK(has(usage_error("proxy --log-level loud"), "--log-level"));
+  CHECK(has(usage_error("proxy --dns-listen dns.example"), "--dns-listen"));
+  CHECK(has(usage_error("proxy --dns-listen unix:/x"), "--dns-listen"));
+  CHECK(has(usage_error("proxy --metrics-listen 127.0.0.1"), "write the port"));
+  CHECK(has(usage_error("proxy --metrics-listen unix:/x"), "--metrics-listen"));
+  CHECK(has(usage_error("proxy --audit-rotate 1K"), "--audit-rotate"));
+  CHECK(has(usage_error("proxy --audit-rotate lots"), "--audit-rotate"));
+  CHECK(has(usage_error("proxy --audit-keep 0"), "--audit-keep"));
+  CHECK(has(usage_error("proxy --max-connections-per-session 0"), "--max-connections-per-session"));
+  CHECK(has(usage_error("proxy --ttl 8h"), "--ttl"));
+  CHECK(has(usage_error("run --drain-time 1 true"), "--drain-time"));
+}

@@ -1,12 +1,16 @@
 // The documents name every key, and their example is a working file.
 
 #include <catch2/catch.hpp>
+#include <regex>
+#include <set>
+#include <sstream>
 
 #include "config/document.hpp"
 #include "config/groups.hpp"
 #include "config/host_groups.hpp"
 #include "config/profile_schema.hpp"
 #include "config/proxy_config.hpp"
+#include "config/proxy_schema.hpp"
 #include "config/resolve.hpp"
 #include "fixture.hpp"
 
@@ -24,6 +28,63 @@ TEST_CASE("the example nono.yaml is one that works") {
   INFO((session ? "" : session.error().what));
   REQUIRE(session);
   CHECK(session->credentials.size() == 2);
+  for (const SessionEntry& entry : config->sessions) {
+    INFO(entry.name);
+    Result<SessionConfig> own = resolve(entry.settings, home.user(), options);
+    INFO((own ? "" : own.error().what));
+    CHECK(own);
+  }
+}
+
+namespace {
+
+// The example with its commented-out keys in force, so that they are seen as keys in their place.
+std::string uncommented(const std::string& text) {
+  const std::regex key(R"(^( *)# ( *[a-z_]+:( .*)?)$)");
+  std::string result;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    result += std::regex_replace(line, key, "$1$2") + "\n";
+  }
+  return result;
+}
+
+void collect(const YAML::Node& map, const std::string& prefix, std::set<std::string>& paths) {
+  for (const auto& item : map) {
+    const std::string path = prefix + item.first.Scalar();
+    paths.insert(path);
+    if (item.second.IsMap()) collect(item.second, path + ".", paths);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("the example nono.yaml has every key that works") {
+  std::string text = *document::read_text(NONO_SOURCE_DIR "/docs/nono.yaml", "document");
+  Result<YAML::Node> root = document::parse(uncommented(text), "nono.yaml");
+  INFO((root ? "" : root.error().what));
+  REQUIRE(root);
+  std::set<std::string> there;
+  collect(*root, "", there);
+  for (const document::Key<document::ProxyFile>& key : document::proxy_keys()) {
+    if (key.read == nullptr) continue;
+    INFO(key.path);
+    CHECK(there.count(std::string(key.path)) == 1);
+  }
+  std::set<std::string> in_sessions;
+  for (const YAML::Node& entry : (*root)["sessions"]) collect(entry, "", in_sessions);
+  const std::set<std::string> not_there{"dns",       "threads",    "tls",     "audit",
+                                        "auth",      "env_file",   "metrics", "admin",
+                                        "sessions",  "drain_time", "reload",  "reload_on_change",
+                                        "log_level", "via",        "socks5"};
+  for (const document::Key<document::SessionFile>& key : document::session_keys()) {
+    // Of network a session has all that the top has; one line of the example says so.
+    const bool known = key.read == nullptr || key.path.starts_with("network.") ||
+                       not_there.count(std::string(key.path)) == 1;
+    if (known) continue;
+    INFO(key.path);
+    CHECK(in_sessions.count(std::string(key.path)) == 1);
+  }
 }
 
 TEST_CASE(

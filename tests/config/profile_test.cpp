@@ -414,3 +414,17 @@ TEST_CASE("set_vars expands variables, and says which is not set") {
   CHECK_THAT(error_of(R"({"environment": {"set_vars": {"C": "$NOPE_X/c"}}})"),
              Contains("$NOPE_X is not set"));
 }
+
+TEST_CASE("a profile may say that it observes, and what tunnels to a host may do") {
+  Settings s = good(R"({"network": {"mode": "observe", "allow_domain": [
+      {"domain": "a.example", "sni": "any", "ech": "refuse"}, "b.example"]}})");
+  CHECK(s.observe == true);
+  CHECK(s.allow_hosts.at(0).any_sni);
+  CHECK(s.allow_hosts.at(0).refuse_ech);
+  CHECK_FALSE(s.allow_hosts.at(1).any_sni);
+  CHECK(good(R"({"network": {"mode": "enforce"}})").observe == false);
+  CHECK_THAT(error_of(R"({"network": {"mode": true}})"), Contains("p.json:1:22: network.mode"));
+  CHECK_THAT(
+      error_of(R"({"network": {"deny_domain": [{"domain": "a.example", "ech": "refuse"}]}})"),
+      Contains("unknown key network.deny_domain.ech"));
+}

@@ -222,3 +222,60 @@ TEST_CASE("names of variables to set are checked") {
   CHECK_THAT(what,
              Contains("'A B' is no variable name") && Contains("NONO_PROXY_TOKEN is nono's own"));
 }
+
+TEST_CASE("observing closes the network, so that the proxy sees it, and is said") {
+  Settings settings;
+  settings.observe = true;
+  Result<SessionConfig> session = resolved(settings);
+  REQUIRE(session);
+  CHECK(session->network.mode == NetworkMode::filtered);
+  CHECK(session->network.observe);
+  REQUIRE(session->warnings.size() == 1);
+  CHECK_THAT(session->warnings[0], Contains("observing"));
+
+  settings.observe = false;
+  session = resolved(settings);
+  REQUIRE(session);
+  CHECK(session->network.mode == NetworkMode::open);
+  CHECK_FALSE(session->network.observe);
+}
+
+TEST_CASE("observing is no way around a blocked network") {
+  Settings settings;
+  settings.observe = true;
+  settings.block_network = true;
+  CHECK_THAT(refusal(settings), Contains("--block-net and observing are contradictory"));
+  settings.block_origin = {"p.json:1:1"};
+  CHECK_THAT(refusal(settings), Contains("p.json:1:1: network.block and observing"));
+}
+
+TEST_CASE("the mode of flags wins over the profile's, and what is not said changes nothing") {
+  Settings base;
+  base.observe = true;
+  merge(base, Settings{});
+  CHECK(base.observe == true);
+  Settings over;
+  over.observe = false;
+  merge(base, over);
+  CHECK(base.observe == false);
+}
+
+TEST_CASE("a rule with options is never dropped for the same host without them") {
+  Settings base = hosts({"a.example"});
+  Settings over = hosts({"a.example", "a.example"});
+  over.allow_hosts[0].refuse_ech = true;
+  over.allow_hosts[1].any_sni = true;
+  merge(base, over);
+  CHECK(base.allow_hosts.size() == 3);
+  merge(base, hosts({"a.example"}));
+  CHECK(base.allow_hosts.size() == 3);
+}
+
+TEST_CASE("options of a named set of hosts hold for each of its hosts") {
+  Settings settings = hosts({"github"});
+  settings.allow_hosts[0].refuse_ech = true;
+  Result<SessionConfig> session = resolved(settings);
+  REQUIRE(session);
+  REQUIRE(session->network.allow.size() > 1);
+  for (const HostRule& rule : session->network.allow) CHECK(rule.refuse_ech);
+}
