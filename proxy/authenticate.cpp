@@ -2,27 +2,37 @@
 
 #include <openssl/evp.h>
 
-#include <array>
-
-#include "config/base/on_exit.hpp"
+#include "config/base/secret.hpp"
 
 namespace nono {
 
-namespace {
+PresentedToken::PresentedToken(const http::RequestHead& head) {
+  const std::string* value = head.fields.find("Proxy-Authorization");
+  if (value == nullptr) return;
+  absent_ = false;
+  if (head.fields.count("Proxy-Authorization") != 1) return;
+  const std::string_view field = *value;
+  const std::size_t space = field.find(' ');
+  if (space == std::string_view::npos) return;
+  const std::string_view scheme = field.substr(0, space);
+  std::string_view rest = field.substr(space + 1);
+  while (!rest.empty() && rest.front() == ' ') rest.remove_prefix(1);
+  if (http::equal_name(scheme, "Bearer")) text_ = rest;
+  if (http::equal_name(scheme, "Basic")) read_basic(rest);
+}
 
-constexpr std::size_t credentials_bytes_max = 1024;
+PresentedToken::~PresentedToken() {
+  wipe(decoded_.data(), decoded_.size());
+}
 
-// The password of a Basic value, compared in place; false for anything that is no base64 of
-// user:password.
-bool basic_matches(std::string_view encoded, const Secret& token) {
-  if (encoded.size() > credentials_bytes_max || encoded.size() % 4 != 0) return false;
-  std::array<unsigned char, credentials_bytes_max> decoded;
-  const OnExit wiped([&] { wipe(decoded.data(), decoded.size()); });
+// The password of a Basic value, decoded in place.
+void PresentedToken::read_basic(std::string_view encoded) {
+  if (encoded.size() > decoded_.size() || encoded.size() % 4 != 0) return;
   const int size =
-      EVP_DecodeBlock(decoded.data(), reinterpret_cast<const unsigned char*>(encoded.data()),
+      EVP_DecodeBlock(decoded_.data(), reinterpret_cast<const unsigned char*>(encoded.data()),
                       static_cast<int>(encoded.size()));
-  if (size < 0) return false;
-  std::string_view text(reinterpret_cast<const char*>(decoded.data()),
+  if (size < 0) return;
+  std::string_view text(reinterpret_cast<const char*>(decoded_.data()),
                         static_cast<std::size_t>(size));
   while (!encoded.empty() &&
          encoded.back() == '=') {  // EVP_DecodeBlock counts the padding as bytes
@@ -30,26 +40,7 @@ bool basic_matches(std::string_view encoded, const Secret& token) {
     if (!text.empty()) text.remove_suffix(1);
   }
   const std::size_t colon = text.find(':');
-  return colon != std::string_view::npos &&
-         equal_constant_time(text.substr(colon + 1), token.expose());
-}
-
-}  // namespace
-
-Authentication authenticate(const http::RequestHead& head, const Secret& token) {
-  const std::string* value = head.fields.find("Proxy-Authorization");
-  if (value == nullptr) return Authentication::absent;
-  if (token.empty() || head.fields.count("Proxy-Authorization") != 1) return Authentication::wrong;
-  const std::string_view text = *value;
-  const std::size_t space = text.find(' ');
-  if (space == std::string_view::npos) return Authentication::wrong;
-  const std::string_view scheme = text.substr(0, space);
-  std::string_view rest = text.substr(space + 1);
-  while (!rest.empty() && rest.front() == ' ') rest.remove_prefix(1);
-  bool matches = false;
-  if (http::equal_name(scheme, "Bearer")) matches = equal_constant_time(rest, token.expose());
-  if (http::equal_name(scheme, "Basic")) matches = basic_matches(rest, token);
-  return matches ? Authentication::right : Authentication::wrong;
+  if (colon != std::string_view::npos) text_ = text.substr(colon + 1);
 }
 
 }  // namespace nono

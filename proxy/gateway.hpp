@@ -9,13 +9,14 @@
 #include <vector>
 
 #include "proxy/audit/log.hpp"
-#include "proxy/http/head.hpp"
-#include "proxy/intercept/phantoms.hpp"
-#include "proxy/intercept/redact.hpp"
-#include "proxy/policy/engine.hpp"
-#include "proxy/server.hpp"
+#include "proxy/rate_limit.hpp"
+#include "proxy/session_table.hpp"
 
 namespace nono {
+
+namespace intercept {
+class CertificateAuthority;
+}
 
 // Refusals so far, each host and reason once, bounded: the footer after a run prints them.
 class RefusalList {
@@ -29,20 +30,21 @@ class RefusalList {
   std::vector<audit::Record> records_;
 };
 
-struct Gateway {
-  SessionConfig session;
-  std::vector<LoadedCredential> credentials;
-  std::vector<std::unique_ptr<intercept::Redactor>>
-      redactors;  // one per credential; null without a secret
-  Secret token;
-  std::shared_ptr<intercept::CertificateAuthority> ca;
-  bool no_auth = false;
+// What holds for connections whose session is not known yet. Replaced whole when the configuration
+// is read again; each thread has the current one.
+struct ProxySettings {
   Limits limits;
   http::HeadLimits head_limits;
+  bool no_auth = false;  // every request is taken as the main session's
+  SessionPtr main;       // of flags and the top level of nono.yaml; null: there is none
+  std::shared_ptr<RateLimit> connects = std::make_shared<RateLimit>(0U);  // of all threads
+};
+
+struct Gateway {
+  std::shared_ptr<intercept::CertificateAuthority> ca;
   std::string server_name;
-  std::shared_ptr<const policy::Engine> engine;
-  std::unique_ptr<intercept::PhantomScanner> phantoms;
   std::unique_ptr<audit::Log> log;
+  TokenKey token_key = {};
   RefusalList refusals;
   std::atomic<std::uint64_t> next_id{1};    // joins an end record to its decision
   std::atomic<std::size_t> connections{0};  // open client connections of all threads

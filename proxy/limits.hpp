@@ -16,6 +16,11 @@ struct Limits {
 
   // Connections: each costs two descriptors and a few KiB.
   std::size_t connections_max = 4096;
+  std::size_t session_connections_max = 0;  // of one session; 0: only the bound above
+  // New connections. 0: no bound, since a job that is allowed its hosts may be in a hurry; set it
+  // where many share one proxy.
+  unsigned connects_per_second_max = 0;
+  unsigned session_connects_per_second_max = 0;
 
   // Time, per phase: a client or upstream that stalls is let go.
   std::chrono::milliseconds head_time_max{10'000};  // a whole request head, slow clients included

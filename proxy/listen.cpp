@@ -10,7 +10,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "proxy/server.hpp"
+#include "proxy/listen.hpp"
 
 namespace nono {
 
@@ -112,6 +112,29 @@ Result<HostPort> local_address(const UniqueFd& socket) {
     return HostPort{IpAddress::v6(bytes), Port(ntohs(in6->sin6_port))};
   }
   return fail(ErrorCode::bad_input, "a Unix socket has no port");
+}
+
+Result<std::vector<UniqueFd>> listen_for_threads(UniqueFd socket, std::size_t threads) {
+  std::vector<UniqueFd> all;
+  all.push_back(std::move(socket));
+  int reuse = 0;
+  socklen_t size = sizeof reuse;
+  const bool spreads =
+      ::getsockopt(all.front().get(), SOL_SOCKET, SO_REUSEPORT, &reuse, &size) == 0 && reuse != 0;
+  const auto address =
+      spreads ? local_address(all.front()) : Result<HostPort>(fail(ErrorCode::io, {}));
+  while (all.size() < threads) {
+    if (address) {
+      auto another = listen_tcp(address->host.address(), address->port.value(), true);
+      if (!another) return fail(another.error());
+      all.push_back(std::move(*another));
+      continue;
+    }
+    UniqueFd copy(::dup(all.front().get()));
+    if (!copy) return fail(errno_error(errno, "cannot share a listening socket"));
+    all.push_back(std::move(copy));
+  }
+  return all;
 }
 
 }  // namespace nono

@@ -91,17 +91,17 @@ Problem problem_of_failure(const intercept::SubstituteFailure& failure, const Ho
 }
 
 // The credentials that may be used on this request's upstream.
-std::vector<const LoadedCredential*> candidates_for(const Gateway& gateway,
+std::vector<const LoadedCredential*> candidates_for(const Session& session,
                                                     const PermittedRequest& request) {
   std::vector<const LoadedCredential*> out;
   if (request.route) {
-    out.push_back(&gateway.credentials[*request.route]);
+    out.push_back(&session.credentials()[*request.route]);
     return out;
   }
-  if (gateway.credentials.empty()) return out;
-  for (const std::size_t index : gateway.engine->routes_for(request.permit.target())) {
-    if (gateway.credentials[index].route.tls == request.tls)
-      out.push_back(&gateway.credentials[index]);
+  if (session.credentials().empty()) return out;
+  for (const std::size_t index : session.engine().routes_for(request.permit.target())) {
+    const LoadedCredential& credential = session.credentials()[index];
+    if (credential.route.tls == request.tls) out.push_back(&credential);
   }
   return out;
 }
@@ -112,10 +112,10 @@ struct Prepared {
 };
 
 // Swaps the phantom for the key and makes sure that no phantom leaves otherwise.
-Prepared prepare_credentials(const Gateway& gateway, PermittedRequest& request, Trail& trail) {
+Prepared prepare_credentials(const Session& session, PermittedRequest& request, Trail& trail) {
   Prepared prepared;
   const HostPort& target = request.permit.target();
-  const std::vector<const LoadedCredential*> candidates = candidates_for(gateway, request);
+  const std::vector<const LoadedCredential*> candidates = candidates_for(session, request);
   if (!candidates.empty()) {
     const LoadedCredential* credential = intercept::presented(request.head, candidates);
     if (credential == nullptr) credential = candidates.front();
@@ -126,12 +126,12 @@ Prepared prepare_credentials(const Gateway& gateway, PermittedRequest& request, 
     }
     if (substitution->used) {
       trail.credential(substitution->credential);
-      const auto index = static_cast<std::size_t>(credential - gateway.credentials.data());
-      prepared.redactor = gateway.redactors[index].get();
+      const auto index = static_cast<std::size_t>(credential - session.credentials().data());
+      prepared.redactor = session.redactor(index);
       intercept::prepare_for_redaction(request.head);
     }
   }
-  if (!gateway.credentials.empty() && gateway.phantoms->contains(request.head)) {
+  if (!session.credentials().empty() && session.phantoms().contains(request.head)) {
     Refusal refusal;
     refusal.because.reason = Reason::phantom_elsewhere;
     refusal.detail =
@@ -164,7 +164,7 @@ Awaitable<void> relay_upgraded(RequestContext& context, const intercept::Redacto
                                Trail& trail) {
   const std::string early_client(context.client_in.unread());
   const std::string early_upstream(context.upstream.in.unread());
-  const auto idle = context.worker.gateway().limits.idle_time_max;
+  const auto idle = context.session.limits().idle_time_max;
   std::unique_ptr<RelayFilter> to_client;
   if (redactor != nullptr) to_client = redactor->websocket_filter();
   const RelayResult moved =
@@ -175,21 +175,23 @@ Awaitable<void> relay_upgraded(RequestContext& context, const intercept::Redacto
 }
 
 // A connected socket that leads to the permit's target, be it through the upstream proxy.
-Awaitable<Result<Dialled>> reach(Worker& worker, const Permit& permit, Leg leg) {
-  const Gateway& gateway = worker.gateway();
-  const Limits& limits = gateway.limits;
-  const UpstreamProxy* parent = parent_for(gateway.session, permit.target());
+Awaitable<Result<Dialled>> reach(Worker& worker, const Session& session, const Permit& permit,
+                                 Leg leg) {
+  const Limits& limits = session.limits();
+  const UpstreamProxy* parent = parent_for(session.config(), permit.target());
   std::optional<Permit> parent_permit;
   if (parent != nullptr) parent_permit = policy::Engine::permit_upstream_proxy(parent->address);
   const Permit& next_hop = parent_permit ? *parent_permit : permit;
   const auto deadline = std::chrono::steady_clock::now() + limits.resolve_time_max;
-  auto vetted = co_await worker.resolver().resolve(next_hop, deadline);
+  auto resolver = worker.resolver(session);
+  if (!resolver) co_return fail(resolver.error());
+  auto vetted = co_await (*resolver)->resolve(next_hop, deadline);
   if (!vetted) co_return fail(vetted.error());
   auto dialled = co_await dial(next_hop, *vetted, worker.deadlines(), limits.connect_time_max);
   if (!dialled || parent == nullptr || leg == Leg::http) co_return dialled;
   dialled->stream->expires_after(limits.connect_time_max);
   auto through =
-      co_await connect_through(*dialled->stream, *parent, permit.target(), gateway.head_limits);
+      co_await connect_through(*dialled->stream, *parent, permit.target(), session.head_limits());
   if (!through) co_return fail(through.error());
   dialled->stream->never_expires();
   co_return dialled;
@@ -214,26 +216,24 @@ bool Upstream::usable_for(const HostPort& wanted, bool wanted_tls) const {
   return tls && state.revents == POLLIN;
 }
 
-Awaitable<Result<void>> open_upstream(Worker& worker, const Permit& permit, Leg leg,
-                                      Upstream& upstream, Trail& trail) {
-  const Gateway& gateway = worker.gateway();
-  const Limits& limits = gateway.limits;
+Awaitable<Result<void>> open_upstream(Worker& worker, const Session& session, const Permit& permit,
+                                      Leg leg, Upstream& upstream, Trail& trail) {
   upstream.reset();
-  auto dialled = co_await reach(worker, permit, leg);
+  auto dialled = co_await reach(worker, session, permit, leg);
   if (!dialled) co_return fail(dialled.error());
   trail.address(dialled->address);
   upstream.address = dialled->address;
   upstream.tcp = dialled->stream.get();
   upstream.tls = leg == Leg::https;
   if (leg == Leg::https) {
-    dialled->stream->expires_after(limits.tls_time_max);
-    auto context = worker.client_tls();
+    dialled->stream->expires_after(session.limits().tls_time_max);
+    auto context = worker.client_tls(session);
     if (!context) {
       upstream.reset();
       co_return fail(context.error());
     }
     auto secured = co_await TlsStream::connect(std::move(dialled->stream), **context,
-                                               permit.target(), gateway.session.name);
+                                               permit.target(), session.identity());
     if (!secured) {
       upstream.reset();
       co_return fail(secured.error());
@@ -246,15 +246,15 @@ Awaitable<Result<void>> open_upstream(Worker& worker, const Permit& permit, Leg 
   co_return Result<void>{};
 }
 
-Awaitable<Next> answer_refusal(ByteStream& client, const Gateway& gateway, Trail& trail,
+Awaitable<Next> answer_refusal(ByteStream& client, Worker& worker, Trail& trail,
                                const Problem& problem, const http::RequestHead* head) {
   const bool connect = head != nullptr && head->method == "CONNECT";
   const bool complete = head != nullptr && head->framing.kind == http::Framing::Kind::none;
   const bool close = !complete || !head->keep_alive || (connect && problem.status != 407);
   const bool head_only = head != nullptr && head->method == "HEAD";
   trail.refuse(problem);
-  const std::string text = render(problem, gateway.server_name, connect, head_only, close);
-  client.expires_after(gateway.limits.head_time_max);
+  const std::string text = render(problem, worker.gateway().server_name, connect, head_only, close);
+  client.expires_after(worker.settings().limits.head_time_max);
   auto written = co_await client.write_all(text);
   co_return written && !close ? Next::keep : Next::close;
 }
@@ -269,12 +269,12 @@ struct Judged {
   std::string upgrade;
 };
 
-Judged judge(const Gateway& gateway, PermittedRequest& request, Trail& trail) {
+Judged judge(const Session& session, PermittedRequest& request, Trail& trail) {
   http::RequestHead& head = request.head;
   Judged judged;
   trail.target(request.permit.target());
   trail.request(head.method, head.target);
-  auto decision = gateway.engine->decide_request(request.permit, {head.method, head.target});
+  auto decision = session.engine().decide_request(request.permit, {head.method, head.target});
   if (!decision.allowed) {
     judged.problem = problem_of(decision.refusal, request.permit.target());
     return judged;
@@ -283,7 +283,7 @@ Judged judge(const Gateway& gateway, PermittedRequest& request, Trail& trail) {
   head.target = std::move(decision.path);
   judged.upgrade = upgrade_of(head);
   http::remove_hop_by_hop(head.fields);
-  Prepared prepared = prepare_credentials(gateway, request, trail);
+  Prepared prepared = prepare_credentials(session, request, trail);
   judged.problem = std::move(prepared.problem);
   judged.redactor = prepared.redactor;
   return judged;
@@ -293,17 +293,17 @@ Judged judge(const Gateway& gateway, PermittedRequest& request, Trail& trail) {
 Awaitable<Result<void>> exchange_once(RequestContext& context, const http::RequestHead& head,
                                       const Judged& judged, Trail& trail,
                                       http::ExchangeResult& result) {
-  const Gateway& gateway = context.worker.gateway();
+  const Session& session = context.session;
   std::unique_ptr<http::BodyFilter> guard;
-  if (!gateway.credentials.empty() && head.framing.kind != http::Framing::Kind::none) {
-    guard = gateway.phantoms->guard();
+  if (!session.credentials().empty() && head.framing.kind != http::Framing::Kind::none) {
+    guard = session.phantoms().guard();
   }
   ClientWatch watch(context.worker.deadlines(), context.client, *context.upstream.stream);
   RequestHooks hooks(judged.redactor, std::move(guard), watch);
-  const http::ExchangeTimes times = times_of(gateway.limits);
+  const http::ExchangeTimes times = times_of(session.limits());
   auto exchanged = co_await http::exchange(context.client, context.client_in, head, judged.upgrade,
                                            *context.upstream.stream, context.upstream.in,
-                                           gateway.head_limits, times, hooks, result);
+                                           session.head_limits(), times, hooks, result);
   trail.moved(result.bytes_to_upstream, result.bytes_to_client);
   trail.status(result.status);
   if (!exchanged && watch.client_left()) {
@@ -339,28 +339,28 @@ Awaitable<Next> give_up(RequestContext& context, const PermittedRequest& request
   http::RequestHead closing;
   closing.method = request.head.method;
   closing.keep_alive = false;
-  co_return co_await answer_refusal(context.client, context.worker.gateway(), trail, problem,
-                                    &closing);
+  co_return co_await answer_refusal(context.client, context.worker, trail, problem, &closing);
 }
 
 }  // namespace
 
 Awaitable<Next> serve_request(RequestContext& context, PermittedRequest& request, Trail& trail) {
-  const Gateway& gateway = context.worker.gateway();
+  const Session& session = context.session;
   http::RequestHead& head = request.head;
   const HostPort& target = request.permit.target();
-  const Judged judged = judge(gateway, request, trail);
-  const UpstreamProxy* parent = request.tls ? nullptr : parent_for(gateway.session, target);
+  const Judged judged = judge(session, request, trail);
+  const UpstreamProxy* parent = request.tls ? nullptr : parent_for(session.config(), target);
   const OnExit wiped([&] {
     if (judged.redactor != nullptr || parent != nullptr) intercept::wipe_head(head);
   });
   if (judged.problem) {
-    co_return co_await answer_refusal(context.client, gateway, trail, *judged.problem, &head);
+    co_return co_await answer_refusal(context.client, context.worker, trail, *judged.problem,
+                                      &head);
   }
   auto recorded = co_await trail.allow(judged.because);
   if (!recorded) {
     const Problem problem = problem_of(recorded.error(), &target);
-    co_return co_await answer_refusal(context.client, gateway, trail, problem, &head);
+    co_return co_await answer_refusal(context.client, context.worker, trail, problem, &head);
   }
   if (parent != nullptr) address_to_parent(head, *parent, target);
   const Leg leg = request.tls ? Leg::https : Leg::http;
@@ -369,11 +369,11 @@ Awaitable<Next> serve_request(RequestContext& context, PermittedRequest& request
     if (kept) {
       trail.address(context.upstream.address);
     } else {
-      auto opened =
-          co_await open_upstream(context.worker, request.permit, leg, context.upstream, trail);
+      auto opened = co_await open_upstream(context.worker, session, request.permit, leg,
+                                           context.upstream, trail);
       if (!opened) {
         const Problem problem = problem_of(opened.error(), &target);
-        co_return co_await answer_refusal(context.client, gateway, trail, problem, &head);
+        co_return co_await answer_refusal(context.client, context.worker, trail, problem, &head);
       }
     }
     http::ExchangeResult result;

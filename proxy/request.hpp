@@ -33,6 +33,7 @@ struct Upstream {
 
 struct RequestContext {
   Worker& worker;
+  const Session& session;
   ByteStream& client;
   http::InputBuffer& client_in;
   Upstream& upstream;
@@ -55,12 +56,12 @@ enum class Leg : std::uint8_t { tunnel, http, https };
 
 // Resolves, dials and, where asked, starts TLS; through the session's upstream proxy where it has
 // one for this target. On success `upstream` leads to the permit's target.
-Awaitable<Result<void>> open_upstream(Worker& worker, const Permit& permit, Leg leg,
-                                      Upstream& upstream, Trail& trail);
+Awaitable<Result<void>> open_upstream(Worker& worker, const Session& session, const Permit& permit,
+                                      Leg leg, Upstream& upstream, Trail& trail);
 
 // Answers with a refusal and writes the trail. Says Next::keep only where the request had no body
 // and the client may go on.
-Awaitable<Next> answer_refusal(ByteStream& client, const Gateway& gateway, Trail& trail,
+Awaitable<Next> answer_refusal(ByteStream& client, Worker& worker, Trail& trail,
                                const Problem& problem, const http::RequestHead* head);
 
 }  // namespace nono

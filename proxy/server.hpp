@@ -10,47 +10,34 @@
 #include <vector>
 
 #include "config/base/fd.hpp"
-#include "config/base/secret.hpp"
-#include "config/config.hpp"
 #include "proxy/audit/record.hpp"
-#include "proxy/limits.hpp"
+#include "proxy/listen.hpp"
+#include "proxy/net/asio.hpp"
+#include "proxy/reload.hpp"
 
 namespace nono {
-
-// One enabled credential, its secret read (or the reason why not: the route then answers 503).
-struct LoadedCredential {
-  CredentialRoute route;
-  std::optional<Secret> secret;
-  std::string source;   // where it was found, for the banner: "env://OPENAI_API_KEY"
-  std::string missing;  // where secret is empty: what to do about it
-  std::string phantom;  // what the client holds instead
-};
-
-// 256 random bits as hex behind a recognisable infix: "<prefix>nono_<64 hex>".
-std::string make_phantom(std::string_view prefix);
-// A session token: 64 hex digits from 256 random bits.
-std::string make_token();
 
 // The per-run certificate authority that interception mints leaves with (intercept/ca.hpp).
 namespace intercept {
 class CertificateAuthority;
 }
 
+class SessionRegistry;
+
 struct ListenerSetup {
   UniqueFd socket;       // listening
-  bool trusted = false;  // this listener is the session's identity: no token needed
+  bool trusted = false;  // this listener is the main session's identity: no token needed
 };
 
 struct ServerOptions {
-  SessionConfig session;
-  std::vector<LoadedCredential> credentials;
-  Secret token;
+  std::optional<SessionSetup> main;  // flags and the top level of nono.yaml
+  std::vector<SessionSetup> sessions;
   std::shared_ptr<intercept::CertificateAuthority>
       ca;  // null: a host that needs interception is refused
   std::vector<ListenerSetup> listeners;
   unsigned threads = 1;
-  Limits limits;
-  bool no_auth = false;         // loopback only: every request is taken as the session's
+  Limits limits;                // until the session of a connection is known
+  bool no_auth = false;         // loopback only: every request is taken as the main session's
   std::string audit_log;        // path; empty: none
   bool audit_required = false;  // refuse what cannot be recorded
   std::function<void(const audit::Record&)>
@@ -77,12 +64,14 @@ class Server {
   virtual void stop(std::chrono::milliseconds grace) = 0;
   // Refusals so far, one per host and reason, in the order first seen: for the footer after a run.
   virtual std::vector<audit::Record> refusals() const = 0;
-};
 
-// Binds and listens. Errors name the address and what holds it ("127.0.0.1:8080 is in use").
-Result<UniqueFd> listen_tcp(const IpAddress& address, std::uint16_t port, bool reuse_port);
-Result<UniqueFd> listen_unix(const std::string& path);
-// The address a listening socket has, for "listening on ...".
-Result<HostPort> local_address(const UniqueFd& socket);
+  // Adding, revoking and listing sessions, and putting a configuration that was read again into
+  // force. Until run() returns.
+  virtual SessionRegistry& sessions() = 0;
+
+  // Of the first thread, for what runs beside the proxy: status and admin servers. Their handlers
+  // end with run().
+  virtual Executor executor() = 0;
+};
 
 }  // namespace nono

@@ -1,408 +1,68 @@
 #include "proxy/session.hpp"
 
-#include <fmt/format.h>
-
-#include "proxy/authenticate.hpp"
-#include "proxy/dialer.hpp"
-#include "proxy/net/relay.hpp"
-#include "proxy/net/tls_stream.hpp"
-#include "proxy/tunnel_judge.hpp"
+#include "proxy/net/tls_context.hpp"
 
 namespace nono {
 
 namespace {
 
-constexpr std::string_view established = "HTTP/1.1 200 Connection established\r\n\r\n";
-constexpr std::string_view head_timeout_answer =
-    "HTTP/1.1 408 Request Timeout\r\nContent-Type: application/problem+json\r\nConnection: "
-    "close\r\n"
-    "Content-Length: 113\r\n\r\n"
-    "{\"type\":\"about:blank\",\"title\":\"Request Timeout\",\"status\":408,"
-    "\"detail\":\"the request head took too long\",\"fix\":\"\"}\n";
+// The user's own files are read once here, so that what is wrong with them is known before anything
+// depends on it; each thread reads them again when it first needs them.
+Result<void> check_upstream_roots(const SessionConfig& config) {
+  if (config.upstream_ca_files.empty()) return {};
+  auto made = ClientTlsContext::make(config.upstream_ca_files);
+  if (!made) return fail(made.error());
+  return {};
+}
 
-struct AbsoluteTarget {
-  HostPort authority;
-  std::string path;  // origin form
-};
-
-Result<AbsoluteTarget> parse_absolute(const http::RequestHead& head) {
-  const std::string_view target = head.target;
-  const std::size_t scheme_end = target.find("://");
-  const auto bad = [](std::string what, std::string fix = {}) {
-    return fail(ErrorCode::bad_request, std::move(what), std::move(fix), Side::client);
-  };
-  if (scheme_end == std::string_view::npos) return bad("the request target has no scheme");
-  const std::string_view scheme = target.substr(0, scheme_end);
-  if (http::equal_name(scheme, "https")) {
-    return bad("https is not forwarded in absolute form",
-               "use CONNECT, as clients do for https_proxy");
+Result<void> check_dns_servers(const SessionConfig& config) {
+  for (const HostPort& server : config.dns_servers) {
+    if (server.host.is_name()) {
+      return fail(ErrorCode::bad_input,
+                  "the DNS server " + server.to_string() + " is a name, which nobody could look up",
+                  "write its address");
+    }
   }
-  if (!http::equal_name(scheme, "http")) return bad("the proxy forwards http only");
-  const std::string_view rest = target.substr(scheme_end + 3);
-  const std::size_t authority_end = rest.find_first_of("/?");
-  const std::string_view authority = rest.substr(0, authority_end);
-  auto parsed = parse_host_port(authority, http_port);
-  if (!parsed) return bad("the request target's host: " + parsed.error().what);
-  std::string path;
-  if (authority_end != std::string_view::npos) path = rest.substr(authority_end);
-  if (path.empty() && head.method == "OPTIONS") path = "*";
-  if (path.empty() || path.front() == '?') path.insert(0, "/");
-  return AbsoluteTarget{std::move(*parsed), std::move(path)};
-}
-
-std::string authority_text(const HostPort& target, Port default_port) {
-  if (target.port == default_port) {
-    const std::string text = target.to_string();
-    return text.substr(0, text.rfind(':'));
-  }
-  return target.to_string();
-}
-
-// RFC 9112 3.2.2: the target's authority and Host must be the same place.
-bool host_agrees(const http::RequestHead& head, const HostPort& target, Port default_port) {
-  const std::string* host = head.fields.find("Host");
-  if (host == nullptr) return true;
-  auto parsed = parse_host_port(*host, default_port);
-  return parsed && *parsed == target;
-}
-
-Problem mismatch(const http::RequestHead& head, const HostPort& target) {
-  const std::string* host = head.fields.find("Host");
-  Refusal refusal;
-  refusal.because.reason = Reason::authority_mismatch;
-  refusal.detail = fmt::format("the request is for {} but its Host field says {}",
-                               target.to_string(), host == nullptr ? "nothing" : *host);
-  refusal.fix = "send the same name in both";
-  return problem_of(refusal, target);
-}
-
-Problem bad_target(std::string detail, std::string fix) {
-  Problem problem;
-  problem.status = 400;
-  problem.reason = Reason::bad_target;
-  problem.detail = std::move(detail);
-  problem.fix = std::move(fix);
-  problem.error_token = "http_request_error";
-  return problem;
-}
-
-Problem wrong_token(Authentication authentication) {
-  Problem problem;
-  problem.status = 407;
-  problem.reason = Reason::no_token;
-  problem.error_token = "http_request_error";
-  problem.detail = authentication == Authentication::wrong ? "the session token is wrong"
-                                                           : "the proxy wants its session token";
-  problem.fix = "use the proxy URL that nono printed or put into HTTPS_PROXY";
-  return problem;
-}
-
-bool loopback(const Host& host) {
-  return !host.is_name() && classify(host.address()) == AddressClass::loopback;
+  return {};
 }
 
 }  // namespace
 
-Session::Session(Worker& worker, TcpSocket socket, bool trusted)
-    : worker_(worker),
-      gateway_(worker.gateway()),
-      client_(std::make_unique<TcpStream>(std::move(socket), worker.deadlines())),
-      current_(client_.get()),
-      trusted_(trusted) {
-  worker_.enter(*this);
+http::HeadLimits head_limits_of(const Limits& limits) {
+  return http::HeadLimits{limits.head_bytes_max, limits.request_line_bytes_max, limits.fields_max};
 }
 
-Session::~Session() {
-  worker_.leave(*this);
+Session::Session(SessionSetup setup)
+    : config_(std::move(setup.config)),
+      identity_(config_.name + "#" + make_token().substr(0, 16)),
+      credentials_(std::move(setup.credentials)),
+      token_(std::move(setup.token)),
+      limits_(setup.limits),
+      head_limits_(head_limits_of(setup.limits)),
+      origin_(setup.origin),
+      created_(std::chrono::system_clock::now()),
+      connects_(setup.limits.session_connects_per_second_max) {
+  for (const SessionListener& listener : setup.listeners) places_.push_back(listener.place);
+  if (setup.ttl) expires_ = std::chrono::steady_clock::now() + *setup.ttl;
 }
 
-// A wrong token is refused even where none is needed, except where nobody's is looked at.
-bool Session::must_refuse(Authentication authentication) const {
-  if (gateway_.no_auth) return false;
-  return authentication == Authentication::wrong ||
-         (authentication == Authentication::absent && !trusted_);
-}
-
-void Session::cut() noexcept {
-  if (current_ != nullptr) current_->close();
-  if (upstream_.stream) upstream_.stream->close();  // who waits for its answer wakes up
-}
-
-void Session::let_go() noexcept {
-  leaving_ = true;
-  if (waiting_ && in_.empty()) cut();
-}
-
-Awaitable<void> Session::run() {
-  Next next = Next::keep;
-  while (next == Next::keep && !leaving_) {
-    next = co_await serve_one();
-    first_ = false;
+Result<std::shared_ptr<Session>> Session::make(SessionSetup setup) {
+  if (auto checked = check_upstream_roots(setup.config); !checked) return fail(checked.error());
+  if (auto checked = check_dns_servers(setup.config); !checked) return fail(checked.error());
+  std::shared_ptr<Session> session(new Session(std::move(setup)));
+  std::vector<CredentialRoute> routes;
+  std::vector<std::string> phantoms;
+  for (const LoadedCredential& credential : session->credentials_) {
+    routes.push_back(credential.route);
+    phantoms.push_back(credential.phantom);
+    session->redactors_.push_back(
+        credential.secret ? std::make_unique<intercept::Redactor>(credential) : nullptr);
   }
-  if (client_ && client_->socket().is_open()) {
-    client_->last_words({});
-    co_await client_->close_gracefully();
-  }
-}
-
-Awaitable<Next> Session::serve_one() {
-  const Limits& limits = gateway_.limits;
-  client_->last_words(first_ ? head_timeout_answer : std::string_view());
-  client_->expires_after(first_ ? limits.head_time_max : limits.keep_alive_time_max);
-  waiting_ = true;
-  auto head = co_await http::read_request_head(*client_, in_, gateway_.head_limits);
-  waiting_ = false;
-  client_->last_words({});
-  if (!head) {
-    const Error& error = head.error();
-    // A connection on which nothing was asked is no request.
-    const bool nothing_asked = error.code == ErrorCode::timeout && in_.empty();
-    if (error.code == ErrorCode::closed || nothing_asked) {
-      client_->close();
-      co_return Next::close;
-    }
-    Trail trail(gateway_, audit::Way::forward);
-    const Problem problem = problem_of(error, nullptr);
-    co_return co_await answer_refusal(*client_, gateway_, trail, problem, nullptr);
-  }
-  client_->never_expires();
-  if (head->method == "CONNECT") co_return co_await serve_connect(*head);
-  if (!head->target.empty() && head->target.front() == '/') co_return co_await serve_reverse(*head);
-  co_return co_await serve_forward(*head);
-}
-
-Awaitable<Next> Session::refuse(Trail& trail, const Problem& problem,
-                                const http::RequestHead* head) {
-  co_return co_await answer_refusal(*client_, gateway_, trail, problem, head);
-}
-
-Awaitable<Next> Session::serve_connect(http::RequestHead& head) {
-  Trail trail(gateway_, audit::Way::connect);
-  auto target = parse_host_port(head.target);
-  if (target) trail.target(*target);
-  const Authentication authentication = authenticate(head, gateway_.token);
-  if (must_refuse(authentication)) {
-    const Problem problem = wrong_token(authentication);
-    co_return co_await refuse(trail, problem, &head);
-  }
-  if (!target) {
-    const Problem problem =
-        bad_target("the CONNECT target: " + target.error().what, target.error().fix);
-    co_return co_await refuse(trail, problem, &head);
-  }
-  if (!host_agrees(head, *target, target->port)) {
-    const Problem problem = mismatch(head, *target);
-    co_return co_await refuse(trail, problem, &head);
-  }
-  const Decision decision = gateway_.engine->decide(*target);
-  const Permit* permit = std::get_if<Permit>(&decision);
-  if (permit == nullptr) {
-    const Problem problem = problem_of(std::get<Refusal>(decision), *target);
-    co_return co_await refuse(trail, problem, &head);
-  }
-  auto recorded = co_await trail.allow(permit->because());
-  if (!recorded) {
-    const Problem problem = problem_of(recorded.error(), &*target);
-    co_return co_await refuse(trail, problem, &head);
-  }
-  if (permit->handling() == Handling::intercept)
-    co_return co_await serve_intercepted(*permit, trail);
-  auto opened = co_await open_upstream(worker_, *permit, Leg::tunnel, upstream_, trail);
-  if (!opened) {
-    const Problem problem = problem_of(opened.error(), &*target);
-    co_return co_await refuse(trail, problem, &head);
-  }
-  head = http::RequestHead();  // an idle tunnel holds nothing that it does not need
-  co_return co_await serve_tunnel(*permit, trail);
-}
-
-// Answers 200 to a CONNECT within `time`, and moves out what the client sent behind it: the
-// buffer's memory is not kept for as long as the tunnel lasts. False: the client is gone, and
-// closed.
-Awaitable<bool> Session::establish(std::chrono::milliseconds time, std::string& early,
-                                   Trail& trail) {
-  early = in_.unread();
-  in_ = http::InputBuffer();
-  client_->expires_after(time);
-  auto written = co_await client_->write_all(established);
-  if (written) {
-    trail.status(200);
-  } else {
-    client_->close();
-  }
-  co_return written.has_value();
-}
-
-Awaitable<Next> Session::serve_tunnel(const Permit& permit, Trail& trail) {
-  const Limits& limits = gateway_.limits;
-  std::string early;
-  const bool open = co_await establish(limits.head_time_max, early, trail);
-  if (!open) co_return Next::close;
-  const RelayLimits relay_limits{limits.idle_time_max, limits.peek_time_max, limits.peek_bytes_max};
-  TunnelJudge judge(*gateway_.engine, permit, gateway_.head_limits);
-  const RelayResult moved = co_await relay(*client_, *upstream_.tcp, early, relay_limits, &judge);
-  trail.moved(moved.bytes_to_upstream, moved.bytes_to_client);
-  if (moved.end == RelayEnd::idle) trail.detail("nothing moved for the idle time");
-  if (moved.end == RelayEnd::refused) {
-    const Problem problem = problem_of(judge.refusal(), permit.target());
-    trail.refuse(problem);
-    if (judge.speaks_http()) {
-      const std::string text = render(problem, gateway_.server_name, false, false, true);
-      client_->expires_after(limits.head_time_max);
-      co_await client_->write_all(text);
-    }
-  }
-  co_return Next::close;
-}
-
-// Terminates the client's TLS with a leaf of the run's own authority and serves each request
-// inside. Nothing is dialled until one of them needs it. There is no way back to an opaque tunnel
-// from here.
-Awaitable<Next> Session::serve_intercepted(const Permit& permit, Trail& trail) {
-  const HostPort& target = permit.target();
-  if (worker_.server_tls() == nullptr) {
-    const Problem problem = problem_of(
-        Error{Side::self,
-              ErrorCode::internal,
-              "there is no certificate authority to intercept " + target.to_string() + " with",
-              {}},
-        &target);
-    co_return co_await refuse(trail, problem, nullptr);
-  }
-  std::string early;
-  const bool open = co_await establish(gateway_.limits.tls_time_max, early, trail);
-  if (!open) co_return Next::close;
-  auto accepted = co_await TlsStream::accept(std::move(client_), std::move(early),
-                                             *worker_.server_tls(), target.host);
-  if (!accepted) {
-    current_ = nullptr;
-    trail.detail(accepted.error().what);
-    co_return Next::close;
-  }
-  const std::unique_ptr<TlsStream> tls = std::move(*accepted);
-  current_ = tls.get();
-  http::InputBuffer inner;
-  Next next = Next::keep;
-  while (next == Next::keep && !leaving_) next = co_await serve_inside(permit, *tls, inner);
-  co_await tls->close_gracefully();
-  current_ = nullptr;
-  co_return Next::close;
-}
-
-// One request inside an intercepted connection: it must be for the host that the connection is for.
-Awaitable<Next> Session::serve_inside(const Permit& permit, TlsStream& tls,
-                                      http::InputBuffer& inner) {
-  const HostPort& target = permit.target();
-  tls.expires_after(gateway_.limits.keep_alive_time_max);
-  waiting_ = true;
-  auto head = co_await http::read_request_head(tls, inner, gateway_.head_limits);
-  waiting_ = false;
-  if (!head &&
-      (head.error().code == ErrorCode::closed || head.error().code == ErrorCode::timeout)) {
-    co_return Next::close;
-  }
-  Trail trail(gateway_, audit::Way::intercept);
-  trail.target(target);
-  if (!head) {
-    const Problem problem = problem_of(head.error(), &target);
-    co_return co_await answer_refusal(tls, gateway_, trail, problem, nullptr);
-  }
-  tls.never_expires();
-  trail.request(head->method, head->target);
-  if (!host_agrees(*head, target, target.port)) {
-    const Problem problem = mismatch(*head, target);
-    co_return co_await answer_refusal(tls, gateway_, trail, problem, &*head);
-  }
-  if (head->target.empty() || (head->target.front() != '/' && head->target != "*")) {
-    const Problem problem =
-        bad_target("the request target inside TLS must be a path", "send the path only");
-    co_return co_await answer_refusal(tls, gateway_, trail, problem, &*head);
-  }
-  RequestContext context{worker_, tls, inner, upstream_};
-  PermittedRequest request{*head, permit, true, {}, intercept::SubstituteMode::intercept};
-  co_return co_await serve_request(context, request, trail);
-}
-
-Awaitable<Next> Session::serve_forward(http::RequestHead& head) {
-  auto absolute = parse_absolute(head);
-  if (absolute && loopback(absolute->authority.host)) {
-    // Some clients send even NO_PROXY addresses through the proxy: our own reverse form, asked for
-    // by URL.
-    ErrorCodeSys code;
-    const auto own = client_->socket().local_endpoint(code);
-    if (!code && own.port() == absolute->authority.port.value()) {
-      head.target = absolute->path;
-      co_return co_await serve_reverse(head);
-    }
-  }
-  Trail trail(gateway_, audit::Way::forward);
-  if (absolute) {
-    trail.target(absolute->authority);
-    trail.request(head.method, absolute->path);
-  }
-  const Authentication authentication = authenticate(head, gateway_.token);
-  if (must_refuse(authentication)) {
-    const Problem problem = wrong_token(authentication);
-    co_return co_await refuse(trail, problem, &head);
-  }
-  if (!absolute) {
-    const Problem problem = bad_target(absolute.error().what, absolute.error().fix);
-    co_return co_await refuse(trail, problem, &head);
-  }
-  const HostPort& target = absolute->authority;
-  if (!host_agrees(head, target, http_port)) {
-    const Problem problem = mismatch(head, target);
-    co_return co_await refuse(trail, problem, &head);
-  }
-  const Decision decision = gateway_.engine->decide(target);
-  const Permit* permit = std::get_if<Permit>(&decision);
-  if (permit == nullptr) {
-    const Problem problem = problem_of(std::get<Refusal>(decision), target);
-    co_return co_await refuse(trail, problem, &head);
-  }
-  head.target = std::move(absolute->path);
-  head.fields.set("Host", authority_text(target, http_port));
-  RequestContext context{worker_, *client_, in_, upstream_};
-  PermittedRequest request{head, *permit, false, {}, intercept::SubstituteMode::intercept};
-  co_return co_await serve_request(context, request, trail);
-}
-
-// `/<credential>/<path>`: the upstream's path is the credential's base path and <path>.
-Awaitable<Next> Session::serve_reverse(http::RequestHead& head) {
-  Trail trail(gateway_, audit::Way::reverse);
-  const std::string_view target = head.target;
-  const std::size_t name_end = target.find_first_of("/?", 1);
-  const std::string name(
-      target.substr(1, name_end == std::string_view::npos ? name_end : name_end - 1));
-  std::size_t route = 0;
-  while (route < gateway_.credentials.size() && gateway_.credentials[route].route.name != name)
-    ++route;
-  if (!gateway_.no_auth && authenticate(head, gateway_.token) == Authentication::wrong) {
-    const Problem problem = wrong_token(Authentication::wrong);
-    co_return co_await refuse(trail, problem, &head);
-  }
-  if (route == gateway_.credentials.size()) {
-    const Problem problem = bad_target(
-        "this is a proxy: " + std::string("the path names no credential that is enabled"),
-        "send requests through it, or enable one with --credential");
-    co_return co_await refuse(trail, problem, &head);
-  }
-  const CredentialRoute& credential = gateway_.credentials[route].route;
-  const Decision decision = gateway_.engine->decide_route(route);
-  const Permit* permit = std::get_if<Permit>(&decision);
-  if (permit == nullptr) {
-    const Problem problem = problem_of(std::get<Refusal>(decision), *credential.upstream);
-    co_return co_await refuse(trail, problem, &head);
-  }
-  std::string rest = name_end == std::string_view::npos ? "" : head.target.substr(name_end);
-  if (rest.empty() || rest.front() == '?') rest.insert(0, credential.base_path.empty() ? "/" : "");
-  head.target = credential.base_path + rest;
-  head.fields.set("Host",
-                  authority_text(*credential.upstream, credential.tls ? https_port : http_port));
-  RequestContext context{worker_, *client_, in_, upstream_};
-  PermittedRequest request{head, *permit, credential.tls, route,
-                           intercept::SubstituteMode::reverse};
-  co_return co_await serve_request(context, request, trail);
+  auto engine = policy::Engine::make(session->config_.network, routes);
+  if (!engine) return fail(engine.error());
+  session->engine_ = std::move(*engine);
+  session->phantoms_ = std::make_unique<intercept::PhantomScanner>(phantoms);
+  return session;
 }
 
 }  // namespace nono

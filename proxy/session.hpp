@@ -1,58 +1,83 @@
 #pragma once
-// One client connection, from the first byte to the last: the straight line of the design.
+// A session: one user of the proxy, with a policy, credentials and limits of their own.
 
+#include <atomic>
+#include <chrono>
 #include <memory>
+#include <string>
+#include <vector>
 
-#include "proxy/authenticate.hpp"
-#include "proxy/http/body.hpp"
-#include "proxy/net/tcp_stream.hpp"
-#include "proxy/request.hpp"
-#include "proxy/trail.hpp"
-#include "proxy/worker.hpp"
+#include "proxy/http/head.hpp"
+#include "proxy/intercept/phantoms.hpp"
+#include "proxy/intercept/redact.hpp"
+#include "proxy/policy/engine.hpp"
+#include "proxy/rate_limit.hpp"
+#include "proxy/session_setup.hpp"
 
 namespace nono {
 
-class TlsStream;
+// What a session has used so far. Any thread.
+struct SessionUse {
+  std::atomic<std::size_t> connections{0};  // open now
+  std::atomic<std::uint64_t> requests{0};   // decisions, yes or no
+  std::atomic<std::uint64_t> bytes_to_upstream{0}, bytes_to_client{0};
+};
 
+// Never changes once made, but for what is atomic; shared by all threads. A connection holds the
+// session that it began with, so a reload or revocation never changes a rule under it.
 class Session {
  public:
-  // `trusted`: the listener is the session's identity, so no token is asked for.
-  Session(Worker& worker, TcpSocket socket, bool trusted);
-  ~Session();
+  // Compiles the policy. Errors: bad_input with everything that is wrong in it, or with what cannot
+  // be used of its upstream_ca files or DNS servers.
+  static Result<std::shared_ptr<Session>> make(SessionSetup setup);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  Awaitable<void> run();
-  // Closes at once: run() then ends by itself.
-  void cut() noexcept;
-  // The proxy is stopping: ends the connection now where it only waits for another request,
-  // otherwise after the one that is under way.
-  void let_go() noexcept;
+  const std::string& name() const { return config_.name; }
+  // Unlike the name never used twice: what must not be shared between two policies is kept by it.
+  const std::string& identity() const { return identity_; }
+  const SessionConfig& config() const { return config_; }
+  const std::vector<LoadedCredential>& credentials() const { return credentials_; }
+  // One per credential; null without a secret.
+  const intercept::Redactor* redactor(std::size_t index) const { return redactors_[index].get(); }
+  const intercept::PhantomScanner& phantoms() const { return *phantoms_; }
+  const Secret& token() const { return token_; }
+  const policy::Engine& engine() const { return *engine_; }
+  const Limits& limits() const { return limits_; }
+  const http::HeadLimits& head_limits() const { return head_limits_; }
+  SessionOrigin origin() const { return origin_; }
+  // Where its own listeners are, in words.
+  const std::vector<std::string>& places() const { return places_; }
+  std::chrono::system_clock::time_point created() const { return created_; }
+  // When it ends by itself; none: never.
+  std::optional<std::chrono::steady_clock::time_point> expires() const { return expires_; }
+
+  SessionUse& use() { return use_; }
+  const SessionUse& use() const { return use_; }
+  RateLimit& connects() { return connects_; }
 
  private:
-  friend class Worker;
-  bool must_refuse(Authentication authentication) const;
-  Awaitable<Next> serve_one();
-  Awaitable<Next> serve_connect(http::RequestHead& head);
-  Awaitable<bool> establish(std::chrono::milliseconds time, std::string& early, Trail& trail);
-  Awaitable<Next> serve_tunnel(const Permit& permit, Trail& trail);
-  Awaitable<Next> serve_intercepted(const Permit& permit, Trail& trail);
-  Awaitable<Next> serve_inside(const Permit& permit, TlsStream& tls, http::InputBuffer& inner);
-  Awaitable<Next> serve_forward(http::RequestHead& head);
-  Awaitable<Next> serve_reverse(http::RequestHead& head);
-  Awaitable<Next> refuse(Trail& trail, const Problem& problem, const http::RequestHead* head);
+  explicit Session(SessionSetup setup);
 
-  Worker& worker_;
-  Gateway& gateway_;
-  std::unique_ptr<TcpStream> client_;
-  http::InputBuffer in_;
-  Upstream upstream_;    // kept between requests of this connection
-  ByteStream* current_;  // what cut() closes: the socket, or TLS upon it
-  bool trusted_;
-  bool first_ = true;
-  bool waiting_ = false;  // for a request's first byte
-  bool leaving_ = false;
-  std::size_t place_ = 0;  // in the worker's list
+  SessionConfig config_;
+  std::string identity_;
+  std::vector<LoadedCredential> credentials_;
+  std::vector<std::unique_ptr<intercept::Redactor>> redactors_;
+  std::unique_ptr<intercept::PhantomScanner> phantoms_;
+  Secret token_;
+  std::shared_ptr<const policy::Engine> engine_;
+  Limits limits_;
+  http::HeadLimits head_limits_;
+  SessionOrigin origin_;
+  std::vector<std::string> places_;
+  std::chrono::system_clock::time_point created_;
+  std::optional<std::chrono::steady_clock::time_point> expires_;
+  SessionUse use_;
+  RateLimit connects_;
 };
+
+using SessionPtr = std::shared_ptr<Session>;
+
+http::HeadLimits head_limits_of(const Limits& limits);
 
 }  // namespace nono

@@ -5,9 +5,14 @@ namespace nono {
 Trail::Trail(Gateway& gateway, audit::Way way)
     : gateway_(gateway), start_(std::chrono::steady_clock::now()) {
   record_.time = std::chrono::system_clock::now();
-  record_.session = gateway.session.name;
   record_.connection = gateway.next_id.fetch_add(1, std::memory_order_relaxed);
   record_.way = way;
+}
+
+void Trail::session(Session& session) {
+  session_ = &session;
+  record_.session = session.name();
+  session.use().requests.fetch_add(1, std::memory_order_relaxed);
 }
 
 void Trail::target(const HostPort& target) {
@@ -58,6 +63,9 @@ void Trail::refuse(const Problem& problem) {
 void Trail::moved(std::uint64_t to_upstream, std::uint64_t to_client) {
   record_.bytes_to_upstream += to_upstream;
   record_.bytes_to_client += to_client;
+  if (session_ == nullptr) return;
+  session_->use().bytes_to_upstream.fetch_add(to_upstream, std::memory_order_relaxed);
+  session_->use().bytes_to_client.fetch_add(to_client, std::memory_order_relaxed);
 }
 
 Trail::~Trail() {

@@ -20,6 +20,8 @@ class Trail {
   Trail(const Trail&) = delete;
   Trail& operator=(const Trail&) = delete;
 
+  // Whose request it is, once that is known. The session must outlive the trail.
+  void session(Session& session);
   void target(const HostPort& target);
   void request(std::string_view method, std::string_view path);  // the query is cut off
   void credential(std::string_view name) { record_.credential = name; }
@@ -37,6 +39,7 @@ class Trail {
 
  private:
   Gateway& gateway_;
+  Session* session_ = nullptr;
   audit::Record record_;
   std::chrono::steady_clock::time_point start_;
   bool decided_ = false;

@@ -318,11 +318,13 @@ int serve(const ProxyOptions& options, const UserContext& user, ProxyPlan& plan,
   if (!listening) return complain(listening.error());
   const OnExit removed([&] { remove_sockets(plan.listen); });
   say_at_start(options, plan, *loaded);
-  server.session = plan.session;
-  server.credentials = std::move(loaded->credentials);
-  server.token = Secret(plan.token);
+  SessionSetup& session = server.main.emplace();
+  session.config = plan.session;
+  session.credentials = std::move(loaded->credentials);
+  session.token = Secret(plan.token);
+  session.limits = limits_of(options, plan.file.limits);
   server.listeners = std::move(listening->sockets);
-  server.limits = limits_of(options, plan.file.limits);
+  server.limits = session.limits;
   server.no_auth = plan.no_auth;
   const std::optional<std::string>& log =
       options.policy.audit_log ? options.policy.audit_log : plan.file.audit_log;

@@ -104,9 +104,10 @@ Result<std::unique_ptr<Server>> make_server(const RunOptions& options, const Use
     server.ca = *authority;
   }
   plan.bundle.reset();
-  server.session = plan.config;
-  server.credentials = std::move(credentials);
-  server.token = Secret(plan.token);
+  SessionSetup& session = server.main.emplace();
+  session.config = plan.config;
+  session.credentials = std::move(credentials);
+  session.token = Secret(plan.token);
   for (UniqueFd& socket : channel.take_listeners()) {
     // Only this sandbox can reach it, so it is the session's identity.
     server.listeners.push_back(ListenerSetup{std::move(socket), true});

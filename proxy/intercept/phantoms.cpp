@@ -74,15 +74,20 @@ PhantomScanner::PhantomScanner(const std::vector<std::string>& phantoms) {
   }
 }
 
-bool PhantomScanner::contains_plain(std::string_view text) const {
+namespace {
+
+// `visit(tail)` for whatever could be a phantom's tail, until it says true.
+template <class Visit>
+bool search_plain(std::string_view text, const Visit& visit) {
   for (std::size_t at = text.find(infix); at != text.npos; at = text.find(infix, at + 1)) {
     const std::string_view tail = text.substr(at + infix.size(), tail_size);
-    if (tail.size() == tail_size && tails_.count(std::string(tail)) != 0) return true;
+    if (tail.size() == tail_size && visit(tail)) return true;
   }
   return false;
 }
 
-bool PhantomScanner::in_base64(std::string_view text) const {
+template <class Visit>
+bool search_base64(std::string_view text, const Visit& visit) {
   for (std::size_t at = 0; at < text.size();) {
     std::size_t end = at;
     while (end < text.size() && is_base64_char(text[end])) ++end;
@@ -92,23 +97,45 @@ bool PhantomScanner::in_base64(std::string_view text) const {
       std::string_view coded = run.substr(skip);
       if (coded.size() % 4 == 1) coded.remove_suffix(1);
       const std::optional<std::string> plain = base64_decode(coded);
-      if (plain && contains_plain(*plain)) return true;
+      if (plain && search_plain(*plain, visit)) return true;
     }
     at = end + 1;
   }
   return false;
 }
 
-bool PhantomScanner::contains(std::string_view text) const {
+template <class Visit>
+bool search(std::string_view text, const Visit& visit) {
   if (text.size() < infix.size() + tail_size) return false;
-  if (contains_plain(text) || in_base64(text)) return true;
+  if (search_plain(text, visit) || search_base64(text, visit)) return true;
   if (text.find('%') == text.npos) return false;
   std::string decoded = percent_decode(text);
   for (int layer = 1; layer < percent_layers_max; ++layer) {
-    if (contains_plain(decoded) || in_base64(decoded)) return true;
+    if (search_plain(decoded, visit) || search_base64(decoded, visit)) return true;
     decoded = percent_decode(decoded);
   }
-  return contains_plain(decoded) || in_base64(decoded);
+  return search_plain(decoded, visit) || search_base64(decoded, visit);
+}
+
+}  // namespace
+
+std::vector<std::string> phantom_tails(const http::RequestHead& head) {
+  std::vector<std::string> tails;
+  const auto note = [&](std::string_view tail) {
+    if (std::all_of(tail.begin(), tail.end(), is_hex)) tails.emplace_back(tail);
+    return false;
+  };
+  search(head.target, note);
+  for (const http::Field& field : head.fields.all()) search(field.value, note);
+  return tails;
+}
+
+bool PhantomScanner::contains_plain(std::string_view text) const {
+  return search_plain(text, [&](std::string_view tail) { return knows(tail); });
+}
+
+bool PhantomScanner::contains(std::string_view text) const {
+  return search(text, [&](std::string_view tail) { return knows(tail); });
 }
 
 bool PhantomScanner::contains(const http::RequestHead& head) const {

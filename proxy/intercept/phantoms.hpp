@@ -13,6 +13,10 @@
 
 namespace nono::intercept {
 
+// What in `head` is shaped like a phantom, plain or encoded as contains() below knows it: the 64
+// hex digits behind each infix.
+std::vector<std::string> phantom_tails(const http::RequestHead& head);
+
 // Finds any of a session's phantoms in what leaves. Immutable; one search for the infix "nono_"
 // decides almost every request.
 class PhantomScanner {
@@ -33,7 +37,7 @@ class PhantomScanner {
   std::unique_ptr<http::BodyFilter> guard() const;
 
  private:
-  bool in_base64(std::string_view text) const;
+  bool knows(std::string_view tail) const { return tails_.count(std::string(tail)) != 0; }
   std::unordered_set<std::string> tails_;  // the 64 hex digits behind the infix
 };
 

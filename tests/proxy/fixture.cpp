@@ -130,11 +130,13 @@ void serve_http(Client& connection) {
 
 Proxy::Proxy(Setup setup) {
   ServerOptions options;
-  options.session.network = std::move(setup.rules);
-  options.session.upstream_proxy = std::move(setup.upstream_proxy);
-  options.session.dns_servers = std::move(setup.dns_servers);
-  options.credentials = std::move(setup.credentials);
-  options.token = Secret(token);
+  SessionSetup& session = options.main.emplace();
+  session.config.network = std::move(setup.rules);
+  session.config.upstream_proxy = std::move(setup.upstream_proxy);
+  session.config.dns_servers = std::move(setup.dns_servers);
+  session.credentials = std::move(setup.credentials);
+  session.token = Secret(token);
+  session.limits = setup.limits;
   options.limits = setup.limits;
   options.threads = setup.threads;
   options.audit_log = setup.audit_log;

@@ -1,0 +1,65 @@
+#pragma once
+// One client connection, from the first byte to the last: the straight line of the design.
+
+#include <memory>
+
+#include "proxy/http/body.hpp"
+#include "proxy/net/tcp_stream.hpp"
+#include "proxy/request.hpp"
+#include "proxy/trail.hpp"
+#include "proxy/worker.hpp"
+
+namespace nono {
+
+class TlsStream;
+
+class Connection {
+ public:
+  // `own`: the session that its listener belongs to, so that no token is asked for; null otherwise.
+  Connection(Worker& worker, TcpSocket socket, SessionPtr own);
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  Awaitable<void> run();
+  // Whether what it carries now is this session's.
+  bool belongs_to(const Session& session) const {
+    return session_.get() == &session || own_.get() == &session;
+  }
+  // Closes at once: run() then ends by itself.
+  void cut() noexcept;
+  // The proxy is stopping: ends the connection now where it only waits for another request,
+  // otherwise after the one that is under way.
+  void let_go() noexcept;
+
+ private:
+  friend class Worker;
+  std::optional<Problem> identify(const http::RequestHead& head, Trail& trail);
+  std::optional<Problem> identify_reverse(const http::RequestHead& head, Trail& trail);
+  std::optional<Problem> bind(SessionPtr session, Trail& trail);
+  void unbind();
+  Awaitable<Next> serve_one();
+  Awaitable<Next> serve_connect(http::RequestHead& head);
+  Awaitable<bool> establish(std::chrono::milliseconds time, std::string& early, Trail& trail);
+  Awaitable<Next> serve_tunnel(const Permit& permit, Trail& trail);
+  Awaitable<Next> serve_intercepted(const Permit& permit, Trail& trail);
+  Awaitable<Next> serve_inside(const Permit& permit, TlsStream& tls, http::InputBuffer& inner);
+  Awaitable<Next> serve_forward(http::RequestHead& head);
+  Awaitable<Next> serve_reverse(http::RequestHead& head);
+  Awaitable<Next> refuse(Trail& trail, const Problem& problem, const http::RequestHead* head);
+
+  Worker& worker_;
+  Gateway& gateway_;
+  SessionPtr own_;
+  SessionPtr session_;  // of the last request; its rules hold until another token comes
+  std::unique_ptr<TcpStream> client_;
+  http::InputBuffer in_;
+  Upstream upstream_;    // kept between requests of this connection
+  ByteStream* current_;  // what cut() closes: the socket, or TLS upon it
+  bool first_ = true;
+  bool waiting_ = false;  // for a request's first byte
+  bool leaving_ = false;
+  std::size_t place_ = 0;  // in the worker's list
+};
+
+}  // namespace nono

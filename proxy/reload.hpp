@@ -1,0 +1,20 @@
+#pragma once
+// A configuration that was read again.
+
+#include <optional>
+#include <vector>
+
+#include "proxy/session_setup.hpp"
+
+namespace nono {
+
+// What a configuration that was read again brings. All of it counts or none.
+struct Reload {
+  std::optional<SessionSetup> main;
+  std::vector<SessionSetup> sessions;  // of the file: what is not among them is revoked
+  Limits limits;
+  bool no_auth = false;
+  bool cut = false;  // connections that began under the old policy are closed
+};
+
+}  // namespace nono
