@@ -67,6 +67,12 @@ run_all_tests() {
   build gcc "${targets[@]}"
   run_ctest gcc build/gcc -R "^($(IFS='|'; echo "${areas[*]}")):"
 
+  build fuzz fuzz_targets
+  say "fuzzing"
+  tests/fuzz/run.sh build/fuzz/tests build/fuzz-out 2>&1 | tee build/fuzz.log ||
+    die "a fuzz target failed; its input is named above"
+  closing_lines+=("fuzz: $(grep -c ' runs, ' build/fuzz.log) targets found nothing")
+
   build release nono
   NONO_TEST_BINARY="$PWD/build/release/nono" run_ctest --own-network release build/debug -R '^e2e:'
 

@@ -1,0 +1,77 @@
+// A WebSocket's frames on their way to the client: lengths and headers stay, no payload shows the
+// key, nothing depends on where the bytes were cut. Bytes: which key, where to cut; then frames, as
+// they are or one line each, whose control characters stand for forms of the key.
+#include "tests/fuzz/redactors.hpp"
+#include "tests/fuzz/secrets.hpp"
+
+namespace {
+
+using namespace nono;
+using namespace nono::fuzz;
+
+void append_frame(std::string& out, std::string_view payload, std::uint8_t opcode, bool wide) {
+  out += static_cast<char>(opcode & 0x8f);
+  int length_bytes = 0;
+  if (payload.size() > 125) length_bytes = 2;
+  if (payload.size() > 65535 || wide) length_bytes = 8;
+  if (length_bytes == 0) out += static_cast<char>(payload.size());
+  if (length_bytes != 0) out += static_cast<char>(length_bytes == 2 ? 126 : 127);
+  for (int i = length_bytes - 1; i >= 0; --i) out += static_cast<char>(payload.size() >> 8 * i);
+  out += payload;
+}
+
+struct Outcome {
+  bool fine = true;
+  std::string text;
+  bool operator==(const Outcome&) const = default;
+};
+
+Outcome filter(const intercept::Redactor& redactor, std::string_view bytes, std::uint8_t seed) {
+  const auto filter = redactor.websocket_filter();
+  Outcome outcome;
+  for (const std::string_view piece : split(bytes, seed)) {
+    outcome.fine = filter->feed(piece, outcome.text).has_value();
+    expect(outcome.text.size() <= bytes.size());
+    if (!outcome.fine) return outcome;
+  }
+  filter->finish(outcome.text);
+  expect(outcome.text.size() == bytes.size());
+  return outcome;
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  Input input(data, size);
+  const Redacted& redacted = redactors()[input.choice(redactors().size())];
+  const std::uint8_t seed = input.byte();
+  if (input.coin()) {
+    const Outcome whole = filter(*redacted.redactor, input.rest(), 0);
+    expect(filter(*redacted.redactor, input.rest(), seed) == whole);
+    return 0;
+  }
+  std::string bytes;
+  std::vector<std::string> payloads;
+  while (!input.rest().empty()) {
+    const std::uint8_t opcode = input.byte();
+    payloads.push_back(expand(input.line(), redacted.key));
+    append_frame(bytes, payloads.back(), opcode, (opcode & 0x20) != 0);
+  }
+  const Outcome whole = filter(*redacted.redactor, bytes, 0);
+  expect(whole.fine);
+  expect(filter(*redacted.redactor, bytes, seed) == whole);
+  std::size_t at = 0;
+  for (const std::string& payload : payloads) {
+    std::string frame;
+    append_frame(frame, payload, static_cast<std::uint8_t>(bytes[at]), bytes[at + 1] == 127);
+    const std::size_t header = frame.size() - payload.size();
+    expect(whole.text.substr(at, header) == bytes.substr(at, header));
+    const std::string_view passed =
+        std::string_view(whole.text).substr(at + header, payload.size());
+    expect(!shows(passed, redacted.key));
+    if (!nearly_shows(payload, redacted.key)) expect(passed == payload);
+    at += frame.size();
+  }
+  expect(at == bytes.size());
+  return 0;
+}
