@@ -102,7 +102,7 @@ Result<ProxyConfig> parse_proxy_config(std::string_view text, const std::string&
 // stands in URLs, file names and audit lines as it is.
 bool is_session_name(std::string_view name);
 
-// The least that audit.rotate_bytes and --audit-rotate take: every file begins a chain of its own.
+// The least that audit.rotate_bytes and --audit-rotate take: every file begins with a line about itself.
 inline constexpr std::uint64_t audit_rotate_bytes_min = 64 * 1024;
 
 // How long a session may live: a second to 366 days.

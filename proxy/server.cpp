@@ -20,6 +20,8 @@ class ServerImpl final : public Server {
     audit::LogOptions log_options;
     log_options.path = std::move(options.audit_log);
     log_options.required = options.audit_required;
+    log_options.rotate_bytes = options.audit_rotate_bytes;
+    log_options.keep = options.audit_keep;
     log_options.on_record = std::move(options.on_record);
     auto log = audit::Log::open(std::move(log_options));
     if (!log) return fail(log.error());

@@ -40,6 +40,8 @@ struct ServerOptions {
   bool no_auth = false;         // loopback only: every request is taken as the main session's
   std::string audit_log;        // path; empty: none
   bool audit_required = false;  // refuse what cannot be recorded
+  std::uint64_t audit_rotate_bytes = 0;  // a new file beyond that size; 0: never
+  unsigned audit_keep = 0;               // rotated files that stay; 0: all
   std::function<void(const audit::Record&)>
       on_record;                     // called on the audit thread for each record
   std::string server_name = "nono";  // in Proxy-Status

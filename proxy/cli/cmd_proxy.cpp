@@ -330,6 +330,9 @@ int serve(const ProxyOptions& options, const UserContext& user, ProxyPlan& plan,
       options.policy.audit_log ? options.policy.audit_log : plan.file.audit_log;
   server.audit_log = audit_log_path(log, user);
   server.audit_required = options.policy.audit_required || plan.file.audit_required;
+  server.audit_rotate_bytes =
+      options.audit_rotate_bytes.value_or(plan.file.audit_rotate_bytes.value_or(0));
+  server.audit_keep = options.audit_keep.value_or(plan.file.audit_keep.value_or(0));
   if (Result<void> prepared = prepare_audit_log(server.audit_log); !prepared) {
     if (log || server.audit_required) return complain(prepared.error());
     warn(options.common, "nothing is recorded: " + prepared.error().what);
