@@ -137,7 +137,7 @@ Result<YAML::Node> parse(std::string_view text, const std::string& file) {
       return fail(ErrorCode::bad_input,
                   fmt::format("{}:1:1: expected a map of settings, found {}", file, kind_of(root)));
     }
-    std::size_t budget = 100'000;
+    std::size_t budget = 1'000'000;
     if (larger_than(root, budget)) {
       return fail(ErrorCode::bad_input, file + ": too large once its aliases are expanded");
     }

@@ -16,7 +16,7 @@
 
 namespace nono::document {
 
-inline constexpr std::size_t file_bytes_max = 1024 * 1024;
+inline constexpr std::size_t file_bytes_max = 16 * 1024 * 1024;  // 100,000 hosts are 4 MiB
 
 // What is wrong with one file. Values are read as far as they can be; complaints pile up.
 class Problems {

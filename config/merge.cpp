@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <string>
+#include <unordered_set>
 #include <utility>
 
 #include "config/resolve.hpp"
@@ -29,10 +31,19 @@ bool same_path(const PathRule& a, const PathRule& b) {
   return a.path == b.path && a.access == b.access && a.file == b.file;
 }
 
-// A rule with endpoints or options is never dropped for one without, nor the other way round.
-bool same_host(const HostRule& a, const HostRule& b) {
-  return a.text == b.text && a.endpoints.empty() && b.endpoints.empty() && a.any_sni == b.any_sni &&
-         a.refuse_ech == b.refuse_ech;
+// As append(), but looked up instead of searched: a list of hosts may hold a hundred thousand. A
+// rule with endpoints or options is never dropped for one without, nor the other way round.
+void append_hosts(std::vector<HostRule>& base, std::vector<HostRule> over) {
+  const auto key = [](const HostRule& rule) {
+    return rule.text + (rule.any_sni ? " any" : " own") + (rule.refuse_ech ? " refuse" : "");
+  };
+  std::unordered_set<std::string> known;
+  for (const HostRule& rule : base) {
+    if (rule.endpoints.empty()) known.insert(key(rule));
+  }
+  for (HostRule& rule : over) {
+    if (!rule.endpoints.empty() || known.insert(key(rule)).second) base.push_back(std::move(rule));
+  }
 }
 
 void merge_network(Settings& base, Settings& over) {
@@ -43,8 +54,8 @@ void merge_network(Settings& base, Settings& over) {
   if (over.network_profile) base.network_profile_origin = over.network_profile_origin;
   replace(base.observe, over.observe);
   replace(base.network_profile, over.network_profile);
-  append(base.allow_hosts, std::move(over.allow_hosts), same_host);
-  append(base.deny_hosts, std::move(over.deny_hosts), same_host);
+  append_hosts(base.allow_hosts, std::move(over.allow_hosts));
+  append_hosts(base.deny_hosts, std::move(over.deny_hosts));
   append(base.allow_private, std::move(over.allow_private));
   append(base.dns_servers, std::move(over.dns_servers));
   append(base.upstream_ca_files, std::move(over.upstream_ca_files));
