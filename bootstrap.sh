@@ -18,7 +18,9 @@ run_packages=(python3 openssl util-linux iproute2)
 test_packages=(
   "${run_packages[@]}" g++ catch2 libclang-rt-19-dev clang-tools-19 llvm-19 python3-venv ca-certificates
   gnome-keyring libsecret-tools dbus dnsmasq-base curl git bash gcc)
-bench_packages=("${run_packages[@]}" tinyproxy-bin squid)
+bench_packages=(
+  "${run_packages[@]}" haproxy nginx libnginx-mod-stream trafficserver tinyproxy-bin
+  unbound dnsmasq-base dnsperf bubblewrap)
 
 die() {
   printf 'bootstrap: %s\n' "$*" >&2
@@ -123,9 +125,15 @@ case "${1:-build}" in
     ;;
   bench)
     shift
+    # Only squid-openssl intercepts, and the two exclude each other: somebody's squid stays.
+    if [ -n "$(missing_of squid)" ]; then
+      bench_packages+=(squid-openssl)
+    else
+      say "squid is installed, squid-openssl is not: squid has no part in the rows of interception"
+    fi
     need "${build_packages[@]}" "${bench_packages[@]}"
     build release nono nono_bench_tools
-    exec /usr/bin/python3 bench/run.py --nono build/release/nono --tools build/release/bench "$@"
+    exec /usr/bin/python3 bench/run.py --nono build/release/nono --tools build/release/bench --markdown "$@"
     ;;
   *)
     die "usage: ./bootstrap.sh [build|run|test|bench]"

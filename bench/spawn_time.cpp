@@ -1,5 +1,5 @@
-// Wall time of starting two commands, interleaved, as medians in microseconds.
-// Usage: bench_spawn_time ROUNDS bare... --- other...
+// Wall time of starting commands, interleaved: their medians in microseconds, as a JSON list.
+// Usage: bench_spawn_time ROUNDS command... --- command... [--- command...]
 
 #include <fcntl.h>
 #include <spawn.h>
@@ -13,6 +13,11 @@
 #include <vector>
 
 namespace {
+
+struct Command {
+  std::vector<char*> argv;
+  std::vector<double> times_us;
+};
 
 // Wall microseconds from spawn to exit; ends the bench if the command fails.
 double once(std::vector<char*>& argv) {
@@ -44,27 +49,30 @@ double median(std::vector<double> values) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::vector<char*> commands[2];
-  int which = 0;
+  std::vector<Command> commands(1);
   for (int at = 2; at < argc; ++at) {
     if (std::string_view(argv[at]) == "---") {
-      which = 1;
+      commands.emplace_back();
     } else {
-      commands[which].push_back(argv[at]);
+      commands.back().argv.push_back(argv[at]);
     }
   }
-  if (commands[0].empty() || commands[1].empty()) {
-    std::fputs("usage: bench_spawn_time ROUNDS bare... --- other...\n", stderr);
-    return 2;
+  for (Command& command : commands) {
+    if (command.argv.empty()) {
+      std::fputs("usage: bench_spawn_time ROUNDS command... --- command...\n", stderr);
+      return 2;
+    }
+    command.argv.push_back(nullptr);
   }
-  std::vector<double> times[2];
-  for (std::vector<char*>& command : commands) command.push_back(nullptr);
   for (int round = 0; round < std::atoi(argv[1]) + 2; ++round) {
-    for (int at = 0; at < 2; ++at) {
-      const double took = once(commands[at]);
-      if (round >= 2) times[at].push_back(took);  // the first two fill the caches
+    for (Command& command : commands) {
+      const double took = once(command.argv);
+      if (round >= 2) command.times_us.push_back(took);  // the first two fill the caches
     }
   }
-  std::printf("{\"bare_us\": %.0f, \"other_us\": %.0f}\n", median(times[0]), median(times[1]));
+  for (std::size_t at = 0; at < commands.size(); ++at) {
+    std::printf("%s%.0f", at == 0 ? "[" : ", ", median(commands[at].times_us));
+  }
+  std::puts("]");
   return 0;
 }

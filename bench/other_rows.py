@@ -1,0 +1,159 @@
+"""The rows that are no load of requests: idle memory, memory over time, rules, workers, launching."""
+
+import json
+import os
+import statistics
+import subprocess
+import time
+
+import peers
+from process import CORES, LOAD_CORE, Failed, pinned, tree
+from rows import TUNNELS, forward_way, tunnel_way
+
+
+def idle(bench, tunnels):
+    """{entrant: PSS bytes that one open, idle tunnel adds to the proxy}"""
+    results = {}
+    for name in TUNNELS[1:]:
+        if not bench.wanted(name) or not bench.available(name):
+            continue
+        try:
+            results[name] = idle_bytes(bench, name, tunnels)
+        except (Failed, OSError) as error:
+            bench.problem(f"idle through {name}: {error}")
+    return results
+
+
+def idle_bytes(bench, name, tunnels):
+    process, own = bench.start(name)
+    load = None
+    try:
+        before = process.pss_bytes()
+        command = [bench.tool("load"), "idle", *tunnel_way(name, own), "--connections", str(tunnels)]
+        load = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                preexec_fn=pinned(LOAD_CORE))
+        if load.stdout.readline().strip() != "held":  # it gives up by itself after 30 s
+            raise Failed(f"{tunnels} tunnels are not held: {load.stderr.read().strip()}")
+        # Buffers of the handshakes may be given back a moment later: the least of a second counts.
+        samples = []
+        for _ in range(5):
+            time.sleep(0.2)
+            samples.append(process.pss_bytes())
+        return max(0, min(samples) - before) / tunnels
+    finally:
+        if load:
+            load.stdin.close()
+            try:
+                load.wait(20)
+            except subprocess.TimeoutExpired:
+                load.kill()
+                load.wait()
+        process.stop()
+
+
+def compared(bench, row, variants, seconds):
+    """Interleaved CONNECT rounds against several set-ups of nono: {name: [a result for each round]}."""
+    running, results = {}, {name: [] for name in variants}
+    try:
+        for name, settings in variants.items():
+            running[name] = bench.start_nono(name, patience=90, **settings)
+        for number in range(-1, bench.rounds + 2):
+            for name, (process, own) in running.items():
+                result = bench.measure(process, "connect", tunnel_way("nono", own), 0.5 if number < 0 else seconds * bench.factor, 32)
+                if number >= 0:
+                    results[name].append(result)
+    except (Failed, OSError) as error:
+        bench.problem(f"{row}: {error}")
+        return {}
+    finally:
+        for process, _ in running.values():
+            process.stop()
+    return results
+
+
+def rules(bench):
+    """CONNECT with few and many host rules, and what deciding alone costs where the tool for that was built."""
+    many = [f"h{at}.rules.example:9000" if at % 2 else f"'*.w{at}.rules.example:9000'" for at in range(100_000)]
+    results = compared(bench, "rules", {"10 rules": {"rules": many[:8]}, "100,000 rules": {"rules": many[2:], "host": "127.79.0.14"}}, 2)
+    decide = bench.tools / "bench_policy_decide"
+    if not decide.exists():
+        return results, None
+    done = subprocess.run([str(decide)], capture_output=True, text=True, timeout=120, preexec_fn=pinned(CORES[0]))
+    if done.returncode:
+        bench.problem("policy_decide: " + done.stderr.strip())
+        return results, None
+    return results, done.stdout.strip()
+
+
+def workers(bench):
+    """CONNECT with one worker and with two, each free to use both cores beside the load."""
+    return compared(bench, "workers", {"1 worker": {"threads": 1, "cores": CORES},
+                                       "2 workers": {"threads": 2, "cores": CORES, "host": "127.79.0.14"}}, 2)
+
+
+def memory(bench):
+    """[(requests so far, RSS bytes)] over a million forward requests."""
+    steps = [1_000, 10_000, 50_000, 100_000] if bench.options.quick else [10_000, 100_000, 500_000, 1_000_000]
+    samples = []
+    try:
+        process, own = bench.start("nono")
+    except (Failed, OSError) as error:
+        bench.problem(f"memory: {error}")
+        return []
+    try:
+        had = 0
+        for step in steps:
+            done = bench.load("http", [*forward_way("nono", own), "--operations", str(step - had)], 120, 32)
+            had += done["operations"]
+            samples.append((had, process.rss_bytes()))
+    except Failed as error:
+        bench.problem(f"memory: {error}")
+    finally:
+        process.stop()
+    return samples
+
+
+def launch(bench):
+    """Milliseconds of `true`: bare, under nono run and under bubblewrap; and the memory that nono holds while it runs."""
+    project, home = bench.folder / "project", bench.folder / "home"
+    project.mkdir(exist_ok=True)
+    home.mkdir(exist_ok=True)
+    nono = [str(bench.nono), "run", "--silent", "--allow-cwd"]
+    commands = {"bare": ["true"], "nono run, network open": [*nono, "--", "true"],
+                "nono run with proxy and audit": [*nono, "--allow-domain", "example.com", "--", "true"]}
+    if peers.found("bwrap"):
+        commands["bwrap --unshare-all"] = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"]
+    words = [word for command in commands.values() for word in ["---", *command]][1:]
+    env = {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8"}
+    done = subprocess.run([bench.tool("spawn_time"), "10" if bench.options.quick else "60", *words], capture_output=True, text=True,
+                          cwd=project, timeout=120, env=env)
+    if done.returncode:
+        bench.problem("launch: " + done.stderr.strip())
+        return {}
+    results = {name: {"ms": us / 1000} for name, us in zip(commands, json.loads(done.stdout))}
+    results["nono run with proxy and audit"]["pss_bytes"] = launched_pss(bench, [*nono, "--allow-domain", "example.com"], project, env)
+    return results
+
+
+def launched_pss(bench, command, project, env):
+    """PSS of everything but the command itself while it runs: proxy, launcher, the sandbox's first process."""
+    running = subprocess.Popen([*command, "--", "sleep", "2"], cwd=project, env=env, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+    try:
+        time.sleep(0.7)
+        samples = [sum(pss(pid) for pid in tree(running.pid)) for _ in range(3)]
+        return statistics.median(samples)
+    finally:
+        if running.wait(30):
+            bench.problem("launch: the command for the memory figure failed")
+
+
+def pss(pid):
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8") as file:
+            if file.read().strip() == "sleep":
+                return 0
+        with open(f"/proc/{pid}/smaps_rollup", encoding="utf-8") as file:
+            return sum(int(line.split()[1]) * 1024 for line in file if line.startswith("Pss:"))
+    except OSError:
+        return 0
