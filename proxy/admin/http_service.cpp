@@ -13,6 +13,7 @@
 #include <set>
 
 #include "config/base/host.hpp"
+#include "config/base/on_exit.hpp"
 #include "config/base/secret.hpp"
 #include "proxy/admin/request_body.hpp"
 #include "proxy/http/body.hpp"
@@ -23,6 +24,7 @@ namespace nono::admin {
 namespace {
 
 constexpr std::chrono::milliseconds accept_pause{100};  // when descriptors or memory ran out
+constexpr std::size_t turned_away_max = 16;
 constexpr std::string_view head_too_slow =
     "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
@@ -180,6 +182,7 @@ class HttpService::State : public std::enable_shared_from_this<State> {
   ServiceOptions options_;
   UniqueFd spare_;  // given up for one connection when there is no other descriptor left
   std::set<TcpStream*> streams_;
+  std::size_t turned_away_ = 0;  // of them
   bool stopping_ = false;
 };
 
@@ -236,7 +239,7 @@ Awaitable<void> HttpService::State::accept_loop(std::shared_ptr<State> self) {
       Response no = problem(403, "this socket is for another user of this machine",
                             "ask as the user that runs the proxy");
       self->spawn(turn_away(self, std::move(fd), std::move(no)));
-    } else if (self->streams_.size() >= self->options_.connections_max) {
+    } else if (self->streams_.size() - self->turned_away_ >= self->options_.connections_max) {
       Response no = problem(503, "as many connections as there may be", "close some");
       no.fields.push_back(http::Field{"Retry-After", "1"});
       self->spawn(turn_away(self, std::move(fd), std::move(no)));
@@ -246,17 +249,17 @@ Awaitable<void> HttpService::State::accept_loop(std::shared_ptr<State> self) {
   }
 }
 
-// Says so and closes at once: whoever may not come in holds no descriptor either.
-Awaitable<void> HttpService::State::turn_away(std::shared_ptr<State>, UniqueFd fd,
+// Says so, and reads the request away for a moment: closing on it would lose the answer. A flood of
+// them holds few descriptors.
+Awaitable<void> HttpService::State::turn_away(std::shared_ptr<State> self, UniqueFd fd,
                                               Response response) {
   const std::string text = render(response, false, true);
-  [[maybe_unused]] const ssize_t sent =
-      ::send(fd.get(), text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-  ::shutdown(fd.get(), SHUT_WR);
-  // What has come by now is read away, since closing on unread bytes would lose the answer.
-  char rest[4096];
-  for (int reads = 0; reads < 8 && ::recv(fd.get(), rest, sizeof rest, MSG_DONTWAIT) > 0;) ++reads;
-  co_return;
+  Visit visit(*self, self->socket_of(std::move(fd)));
+  ++self->turned_away_;
+  const OnExit left([&] { --self->turned_away_; });
+  visit.stream.expires_after(self->options_.write_time_max);
+  auto written = co_await visit.stream.write_all(text);
+  if (written && self->turned_away_ <= turned_away_max) co_await visit.stream.close_gracefully();
 }
 
 Awaitable<void> HttpService::State::serve(std::shared_ptr<State> self, UniqueFd fd) {
