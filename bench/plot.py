@@ -37,10 +37,11 @@ def bar(y, name, ratio, label, scale):
     kind = "nono" if name.startswith("nono") else "bare" if "relay" in name or "stub" in name else "peer"
     length = max(1.0, min(ratio, LONGEST) * scale)
     cut = " ▸" if ratio > LONGEST else ""
+    halo = 'fill="#555" paint-order="stroke" stroke="#fff" stroke-width="3"'
     weight = 'font-weight="600" ' if kind == "nono" else ""
     return [text(LEFT - 8, y + BAR - 4, name, weight + 'text-anchor="end"'),
             f'<rect x="{LEFT}" y="{y}" width="{length:.1f}" height="{BAR}" rx="2" fill="{COLOURS[kind]}"/>',
-            text(LEFT + length + 6, y + BAR - 4, f"{ratio:.2f} ×{cut}  {label}", 'fill="#555"')]
+            text(LEFT + length + 6, y + BAR - 4, f"{label} ({ratio:.2f} ×{cut})", halo)]
 
 
 def svg(data, rows):
@@ -49,12 +50,12 @@ def svg(data, rows):
     for title, bars in groups(data, rows):
         parts.append(text(8, y + 6, title, 'font-size="13" font-weight="600"'))
         y += 16
-        top = y
+        bottom = y + len(bars) * (BAR + GAP)
+        parts.append(f'<line x1="{LEFT + scale:.1f}" y1="{y - 3}" x2="{LEFT + scale:.1f}" y2="{bottom}" stroke="#1f6f54" '
+                     'stroke-dasharray="3 3"/>')
         for name, ratio, label in bars:
             parts += bar(y, name, ratio, label, scale)
             y += BAR + GAP
-        parts.append(f'<line x1="{LEFT + scale:.1f}" y1="{top - 3}" x2="{LEFT + scale:.1f}" y2="{y}" stroke="#1f6f54" '
-                     'stroke-dasharray="3 3"/>')
         y += 24
     machine = data["machine"]
     head = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y}" font-family="sans-serif" font-size="12">',

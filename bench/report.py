@@ -54,7 +54,7 @@ def launch_table(values):
 
 def tables(data, rows):
     """[(title, note, heads, lines)] of everything that was measured."""
-    found = [(row.title, row.note, *load_table(row, data["load"][row.name])) for row in rows if data["load"].get(row.name)]
+    found = [(row.title, " ".join(row.notes), *load_table(row, data["load"][row.name])) for row in rows if data["load"].get(row.name)]
     if data.get("idle"):
         found.append((f"idle tunnels ({data['idle_tunnels']:,} held)", "", *idle_table(data["idle"])))
     if any(data.get("dns", {}).values()):
@@ -62,6 +62,9 @@ def tables(data, rows):
     for key, title in (("rules", "CONNECT by number of host rules"), ("workers", "CONNECT with one and two workers")):
         if data.get(key):
             found.append((title, "", ["", "CPU µs each"], [[name, f"{one['cpu_us']:.1f}"] for name, one in data[key].items()]))
+    if data.get("policy_decide"):
+        found.append(("deciding alone, by the targets asked for", "", ["", "ns, 10 rules", "ns, 100,000 rules", "ratio"],
+                      [[name, f"{few:.0f}", f"{many:.0f}", f"{share:.2f}"] for name, (few, many, share) in data["policy_decide"].items()]))
     if data.get("memory"):
         found.append(("memory over forward requests", "", ["requests", "RSS MiB"],
                       [[f"{count:,}", f"{rss / 2**20:.1f}"] for count, rss in data["memory"]]))
@@ -159,8 +162,6 @@ def print_all(data, rows):
         draw(heads, lines)
         if note:
             print("  " + note)
-    if data.get("policy_decide"):
-        print("\ndeciding alone\n  " + data["policy_decide"].replace("\n", "\n  "))
     budgets = Budgets(data).lines
     if budgets:
         print("\nbudget")
@@ -171,17 +172,41 @@ def print_all(data, rows):
         print(f"\nINVALID: {problem}")
 
 
+MATRIX = (("connect", "CONNECT µs"), ("rtt", "round trip µs"), ("down", "bulk down s/GiB"), ("up", "up s/GiB"), ("http", "forward HTTP µs"),
+          ("reverse", "reverse + key µs"), ("tls", "intercepted µs"), ("handshakes", "handshake µs"), ("tlsdown", "intercepted bulk s/GiB"))
+
+
+def matrix(data):
+    """(heads, lines): who against what, in CPU time per operation; and memory of an idle tunnel."""
+    used = [(row, head) for row, head in MATRIX if data["load"].get(row)]
+    names = list(dict.fromkeys(name for row, _ in used for name in data["load"][row] if name != "direct"))
+    idle = data.get("idle") or {}
+    lines = []
+    for name in sorted(names, key=lambda one: (not one.startswith("nono"), "relay" not in one)):
+        line = [name]
+        for row, _ in used:
+            one = data["load"][row].get(name, {})
+            line.append(shown(one.get("cpu_s_gib"), "{:.2f}") if "GiB" in dict(MATRIX)[row] else shown(one.get("cpu_us"), "{:,.1f}"))
+        lines.append(line + ([f"{idle[name] / 1024:.1f}" if name in idle else "–"] if idle else []))
+    return ["CPU of the proxy", *(head for _, head in used), *(["idle tunnel KiB"] if idle else [])], lines
+
+
+def markdown_table(heads, lines):
+    return ("| " + " | ".join(heads) + " |\n|---" + "|---:" * (len(heads) - 1) + "|\n"
+            + "\n".join("| " + " | ".join(f"**{cell}**" if line[0] == "nono" else cell for cell in line) + " |" for line in lines) + "\n")
+
+
 def markdown(data, rows):
-    """What the README shows: one line per row and budget, with date and machine."""
+    """What the README shows, with date and machine."""
     machine = data["machine"]
     text = [f"{machine['time'][:10]}, {machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}; medians of "
-            f"{data['rounds']} interleaved rounds.\n"]
-    for title, note, heads, lines in tables(data, rows):
-        text.append(f"**{title[0].upper() + title[1:]}**" + (f" {note}" if note else "") + "\n")
-        text.append("| " + " | ".join(heads) + " |\n|---" + "|---:" * (len(heads) - 1) + "|\n"
-                    + "\n".join("| " + " | ".join(f"**{cell}**" if cell == "nono" else cell for cell in line) + " |" for line in lines) + "\n")
+            f"{data['rounds']} interleaved rounds, lower is better.\n"]
+    if data["load"]:
+        text.append(markdown_table(*matrix(data)))
+        text.append(" ".join(dict.fromkeys(note for row in rows if data["load"].get(row.name) for note in row.notes)) + "\n")
+    text += [markdown_table(heads, lines) for title, _, heads, lines in tables({**data, "load": {}, "idle": None}, rows)]
     budgets = Budgets(data).lines
     if budgets:
-        text.append("| budget | bound | measured | |\n|---|---|---|---|\n" + "\n".join(
-            f"| {line['what']} | {line['bound']} | {line['figure']} | {'holds' if line['holds'] else '**misses**'} |" for line in budgets) + "\n")
+        text.append(markdown_table(["budget", "bound", "measured", ""], [
+            [line["what"], line["bound"], line["figure"], "holds" if line["holds"] else "**misses**"] for line in budgets]))
     return "\n".join(text)

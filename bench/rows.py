@@ -23,35 +23,38 @@ class Row:
     entrants: list
     seconds: float = 2
     connections: int = 32
-    note: str = ""
+    notes: tuple = ()
 
 
 INTERCEPTED = ("tls", "handshakes", "tlsdown")
 ADDRESSED_NONO, P256_SQUID = "nono by address", "squid by P-256"
 TUNNELS = ["direct", "copy relay", "splice relay", "nono", "haproxy", "nginx", "trafficserver", "tinyproxy", "squid"]
-RELAYS = "haproxy and nginx are plain relays here: they parse no CONNECT."
-TLS_NOTE = ("haproxy and nginx go from TLS to TLS with one fixed certificate: a reference, they intercept nothing. All put the "
-            "real key into each request; nono also takes it out of each answer.")
+RELAYS = "haproxy and nginx are plain relays in the rows of tunnels: they parse no CONNECT."
+NAMED_NOTE = "nono is asked for tunnels by name (judged, looked up in its cache, SNI compared), the others by address."
+KEY_NOTE = "Where a key is put in, all do; nono also takes it out of every answer."
+FIXED_NOTE = "haproxy and nginx go from TLS to TLS with one fixed certificate: a reference, they intercept nothing."
+SQUID_NOTE = "squid signs with RSA-2048, as its documentation sets it up; by P-256, with an authority such as nono makes."
+TLS_NOTES = (KEY_NOTE, FIXED_NOTE, SQUID_NOTE)
 
 LOAD_ROWS = [
     Row("connect", "CONNECT tunnels, 16 origins in turn, a ClientHello there and back", "tunnel", "connect",
         [*TUNNELS[:4], ADDRESSED_NONO, *TUNNELS[4:]],
-        note=RELAYS + " nono is asked by name (judged, looked up in its cache, SNI compared); the others by address."),
-    Row("down", "bulk through tunnels, down", "MiB", "down", TUNNELS, connections=4, note=RELAYS),
-    Row("up", "bulk through tunnels, up", "MiB", "up", TUNNELS, connections=4, note=RELAYS),
-    Row("rtt", "64-byte round trips through kept tunnels", "round trip", "rtt", TUNNELS, seconds=1.5, note=RELAYS),
+        notes=(RELAYS, NAMED_NOTE)),
+    Row("down", "bulk through tunnels, down", "MiB", "down", TUNNELS, connections=4, notes=(RELAYS, NAMED_NOTE)),
+    Row("up", "bulk through tunnels, up", "MiB", "up", TUNNELS, connections=4, notes=(RELAYS, NAMED_NOTE)),
+    Row("rtt", "64-byte round trips through kept tunnels", "round trip", "rtt", TUNNELS, seconds=1.5, notes=(RELAYS, NAMED_NOTE)),
     Row("http", "forward HTTP, kept connections, 1 KiB", "request", "http",
         ["direct", "nono", "trafficserver", "tinyproxy", "squid"]),
     Row("reverse", "reverse HTTP with the key put in, kept connections, 1 KiB", "request", "http",
         ["direct", "nono", "haproxy", "nginx", "trafficserver", "squid"],
-        note="All rewrite the path but squid. nono also takes the key out of answers."),
+        notes=(KEY_NOTE, "All rewrite the path of reverse requests but squid.")),
     Row("tls", "intercepted TLS, kept connections, the key put in, 1 KiB", "request", "http",
-        ["direct", "nono", "haproxy", "nginx", "squid"], note=TLS_NOTE),
+        ["direct", "nono", "haproxy", "nginx", "squid"], notes=TLS_NOTES),
     Row("handshakes", "intercepted TLS, a handshake for each request", "handshake", "http",
         ["direct", "nono", "haproxy", "nginx", "squid", P256_SQUID], seconds=3,
-        note=TLS_NOTE + " squid signs with RSA-2048, as its documentation sets it up; by P-256 with what nono makes."),
+        notes=TLS_NOTES),
     Row("tlsdown", "bulk through interception, down", "MiB", "bulk",
-        ["direct", "nono", "haproxy", "nginx", "squid"], connections=4, note=TLS_NOTE),
+        ["direct", "nono", "haproxy", "nginx", "squid"], connections=4, notes=TLS_NOTES),
 ]
 
 

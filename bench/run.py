@@ -18,6 +18,8 @@ import sys
 import tempfile
 import time
 
+sys.dont_write_bytecode = True  # the source tree stays as it is
+
 import certificates
 import other_rows
 import peers
