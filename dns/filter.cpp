@@ -20,7 +20,7 @@ bool admitted(const Permit& permit, const IpAddress& address) {
                      [&](const Cidr& range) { return range.contains(address); });
 }
 
-tl::unexpected<Error> refuse(const Permit& permit, const std::vector<IpAddress>& refused) {
+Refusal refuse(const Permit& permit, const std::vector<IpAddress>& refused) {
   // Where several were refused, name one that the user can do something about.
   auto liftable = std::find_if(refused.begin(), refused.end(), [](const IpAddress& address) {
     return !never_allowed(classify(address));
@@ -32,14 +32,14 @@ tl::unexpected<Error> refuse(const Permit& permit, const std::vector<IpAddress>&
                                                   address.to_string(), kind)
                                     : fmt::format("{} is {}", address.to_string(), kind);
   if (const auto* denied = permit.addresses().denies(address, permit.target().port)) {
-    return fail(ErrorCode::address_refused,
-                fmt::format("{}, denied by the rule {}", what, denied->rule),
-                fmt::format("remove the deny rule {}", denied->rule), Side::client);
+    return Refusal{Because{Reason::rule_denies, denied->rule},
+                   fmt::format("{}, denied by the rule {}", what, denied->rule),
+                   fmt::format("remove the deny rule {}", denied->rule)};
   }
   std::optional<Cidr> range = range_to_allow(address);
   std::string fix = range ? fmt::format("allow it with --allow-private {}", range->to_string())
                           : "no flag allows it";
-  return fail(ErrorCode::address_refused, std::move(what), std::move(fix), Side::client);
+  return Refusal{Because{Reason::private_address, {}}, std::move(what), std::move(fix)};
 }
 
 Cidr block_of(const IpAddress& address, unsigned prefix_bits) {
@@ -88,7 +88,21 @@ Result<VettedAddresses> Filter::vet(const Permit& permit, const std::vector<IpAd
     if (std::find(list.begin(), list.end(), address) == list.end()) list.push_back(address);
   }
   if (!kept.empty()) return VettedAddresses(std::move(kept), ttl);
-  if (!refused.empty()) return refuse(permit, refused);
+  if (!refused.empty()) {
+    Refusal refusal = refuse(permit, refused);
+    // Observing lets pass what would be refused as a whole, and only that.
+    refused.erase(
+        std::remove_if(refused.begin(), refused.end(),
+                       [](const IpAddress& address) { return never_allowed(classify(address)); }),
+        refused.end());
+    if (!permit.addresses().observe || refused.empty()) {
+      return fail(ErrorCode::address_refused, std::move(refusal.detail), std::move(refusal.fix),
+                  Side::client);
+    }
+    VettedAddresses observed(std::move(refused), ttl);
+    observed.set_aside_ = std::make_shared<const Refusal>(std::move(refusal));
+    return observed;
+  }
   return fail(ErrorCode::name_not_found, permit.target().host.to_string() + " has no address", {},
               Side::upstream);
 }

@@ -16,6 +16,8 @@ class Filter {
   // once. Metadata and link-local addresses are dropped always; loopback, private, CGNAT and the
   // like unless allow_private holds them, or the target is itself an address that a rule names
   // (Permit::literal). An IPv4-mapped address is judged, and dialled, as the IPv4 address it holds.
+  // Observe mode: where all would be refused, those that are not always denied are kept, with
+  // VettedAddresses::set_aside() saying why they would have been.
   // Errors: address_refused (side client) naming target, address, class and the flag that would
   // admit it; name_not_found (side upstream) where there were no candidates. `ttl` goes along.
   static Result<VettedAddresses> vet(const Permit& permit, const std::vector<IpAddress>& candidates,

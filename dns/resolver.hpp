@@ -2,6 +2,8 @@
 // The resolver: from a Permit to addresses that may be dialled.
 
 #include <chrono>
+#include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "config/base/permit.hpp"
@@ -16,6 +18,9 @@ class VettedAddresses {
   const std::vector<IpAddress>& addresses() const { return addresses_; }
   // How long they may be remembered, by whoever hands them on; zero for literal addresses.
   std::chrono::seconds ttl() const { return ttl_; }
+  // Where only observe mode lets these addresses be dialled: what would have refused them, for the
+  // audit record. Null otherwise.
+  const Refusal* set_aside() const { return set_aside_.get(); }
 
  private:
   friend class Filter;
@@ -23,7 +28,12 @@ class VettedAddresses {
       : addresses_(std::move(addresses)), ttl_(ttl) {}
   std::vector<IpAddress> addresses_;
   std::chrono::seconds ttl_;
+  std::shared_ptr<const Refusal> set_aside_;
 };
+
+// Where an answer came from: without asking, with an equal question that was on its way, or by
+// asking a server.
+enum class AnsweredBy : std::uint8_t { hosts_file, cache, other_lookup, asked };
 
 // One per io_context; used on that context's thread only.
 class Resolver {

@@ -52,6 +52,10 @@ void add_allow(CompiledRules& compiled, const Rule& rule) {
     Allowed& allowed = allowed_at(compiled, rule.host, port);
     if (allowed.because.rule.empty()) allowed.because = Because{Reason::rule_allows, rule.text};
     append(allowed.endpoints, rule.endpoints);
+    allowed.tunnel.any_sni = allowed.tunnel.any_sni || rule.tunnel.any_sni;
+    allowed.tunnel.refuse_ech = allowed.tunnel.refuse_ech || rule.tunnel.refuse_ech;
+    const bool options = allowed.tunnel.any_sni || allowed.tunnel.refuse_ech;
+    compiled.tunnel_options = compiled.tunnel_options || options;
   }
 }
 
@@ -106,6 +110,50 @@ void add_route(CompiledRules& compiled, Faults& faults, const CredentialRoute& w
   append(allowed.endpoints, endpoints);
 }
 
+std::string spelled(Spelling spelling, std::string_view pattern, std::optional<Port> port) {
+  std::string text(pattern);
+  if (spelling != Spelling::with_port) return text;
+  return text + ':' + (port ? std::to_string(port->value()) : "*");
+}
+
+// What can be said of this rule without keeping it.
+Spelling spelling_of(const Allowed& allowed, std::string_view pattern, std::optional<Port> port) {
+  const bool plain = allowed.endpoints.empty() && allowed.routes.empty() &&
+                     !allowed.tunnel.any_sni && !allowed.tunnel.refuse_ech &&
+                     allowed.because.reason == Reason::rule_allows && !pattern.empty();
+  if (!plain) return Spelling::own;
+  for (Spelling spelling : {Spelling::pattern, Spelling::with_port}) {
+    if (allowed.because.rule == spelled(spelling, pattern, port)) return spelling;
+  }
+  return Spelling::own;
+}
+
+// Puts one entry in place of all the plain ones, and makes the indexes small.
+void finish_indexes(CompiledRules& compiled) {
+  std::vector<Allowed> kept;
+  for (Spelling spelling : {Spelling::pattern, Spelling::with_port}) {
+    Allowed plain;
+    plain.because.reason = Reason::rule_allows;
+    plain.spelling = spelling;
+    kept.push_back(std::move(plain));
+  }
+  compiled.allow.finish(
+      [&](std::string_view pattern, std::optional<Port> port, HostIndex::Entry entry) {
+        Allowed& allowed = compiled.allowed[entry];
+        const Spelling spelling = spelling_of(allowed, pattern, port);
+        if (spelling != Spelling::own) return static_cast<HostIndex::Entry>(spelling) - 1;
+        kept.push_back(std::move(allowed));
+        return static_cast<HostIndex::Entry>(kept.size() - 1);
+      });
+  kept.shrink_to_fit();
+  compiled.allowed = std::move(kept);
+  const auto same = [](std::string_view, std::optional<Port>, HostIndex::Entry entry) {
+    return entry;
+  };
+  compiled.deny.finish(same);
+  compiled.deny_paths.finish(same);
+}
+
 Cidr every_v4() {
   return Cidr(IpAddress::v4({}), 0);
 }
@@ -125,12 +173,30 @@ void set_addresses(CompiledRules& compiled, AddressPolicy addresses) {
 
 }  // namespace
 
+Because because_of(const CompiledRules& rules, const HostIndex::Found& found) {
+  const HostIndex::Entry entry =
+      found.entry == HostIndex::no_entry ? found.other_port : found.entry;
+  const Allowed& allowed = rules.allowed[entry];
+  if (allowed.spelling == Spelling::own) return allowed.because;
+  Because because{allowed.because.reason, {}};
+  because.rule.reserve(found.name.size() + 8);
+  if (found.below) because.rule = "*.";
+  because.rule += found.name;
+  if (allowed.spelling == Spelling::with_port) {
+    because.rule += ':';
+    because.rule += found.port ? std::to_string(found.port->value()) : "*";
+  }
+  return because;
+}
+
 Result<CompiledRules> compile(const NetworkRules& rules,
                               const std::vector<CredentialRoute>& routes) {
   CompiledRules compiled;
   compiled.mode = rules.mode;
   compiled.observe = rules.observe;
-  AddressPolicy addresses{rules.allow_private};
+  AddressPolicy addresses;
+  addresses.allow_private = rules.allow_private;
+  addresses.observe = rules.observe;
   Faults faults;
   for (const HostRule& written : rules.allow) {
     Result<Rule> rule = parse_rule(written, RuleUse::allow);
@@ -150,6 +216,7 @@ Result<CompiledRules> compile(const NetworkRules& rules,
   }
   for (const CredentialRoute& route : routes) add_route(compiled, faults, route);
   if (faults.any()) return fail(faults.as_one());
+  finish_indexes(compiled);
   set_addresses(compiled, std::move(addresses));
   return compiled;
 }

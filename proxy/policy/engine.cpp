@@ -16,12 +16,16 @@ struct Engine::Compiled : CompiledRules {
 
 namespace {
 
-// What no allow rule can change.
-std::optional<Refusal> refuse_first(const CompiledRules& rules, const HostPort& target) {
+// What no rule and no mode can change.
+std::optional<Refusal> refuse_always(const CompiledRules& rules, const HostPort& target) {
   if (rules.mode == NetworkMode::blocked) return blocked_refusal(target);
-  if (std::optional<Refusal> refusal = always_denied_refusal(target)) return refusal;
+  return always_denied_refusal(target);
+}
+
+std::optional<Refusal> refuse_denied(const CompiledRules& rules, const HostPort& target,
+                                     const HostProbe& probe) {
   if (rules.deny.empty()) return std::nullopt;
-  const HostIndex::Found denied = rules.deny.find(target.host, target.port);
+  const HostIndex::Found denied = rules.deny.find(probe, target.port);
   if (denied.entry == HostIndex::no_entry) return std::nullopt;
   return denied_refusal(target, rules.denials[denied.entry]);
 }
@@ -31,9 +35,16 @@ bool has_denied_paths(const CompiledRules& rules, const HostPort& target) {
          rules.deny_paths.find(target.host, target.port).entry != HostIndex::no_entry;
 }
 
-const Allowed* find_allowed(const CompiledRules& rules, const HostPort& target) {
-  const HostIndex::Found found = rules.allow.find(target.host, target.port);
-  return found.entry == HostIndex::no_entry ? nullptr : &rules.allowed[found.entry];
+// Of all the rules that allow the target, not only the most specific one.
+TunnelRules tunnel_rules_of(const CompiledRules& rules, const HostProbe& probe, Port port) {
+  TunnelRules all;
+  if (!rules.tunnel_options) return all;
+  for (const HostIndex::Entry entry : rules.allow.find_all(probe, port)) {
+    const TunnelRules& one = rules.allowed[entry].tunnel;
+    all.any_sni = all.any_sni || one.any_sni;
+    all.refuse_ech = all.refuse_ech || one.refuse_ech;
+  }
+  return all;
 }
 
 Handling handling_of(const CompiledRules& rules, const HostPort& target, const Allowed* allowed) {
@@ -103,56 +114,114 @@ Result<std::shared_ptr<const Engine>> Engine::make(const NetworkRules& rules,
 
 Decision Engine::decide(const HostPort& target) const {
   const CompiledRules& rules = *compiled_;
-  if (std::optional<Refusal> refusal = refuse_first(rules, target)) return std::move(*refusal);
+  const HostProbe probe(target.host);
+  rules.allow.prefetch(probe);  // while everything else is looked at
+  if (std::optional<Refusal> refusal = refuse_always(rules, target)) return std::move(*refusal);
+  std::optional<Refusal> denied = refuse_denied(rules, target, probe);
+  if (denied && !rules.observe) return std::move(*denied);
 
-  const HostIndex::Found found = rules.allow.find(target.host, target.port);
+  const HostIndex::Found found = rules.allow.find(probe, target.port);
   const bool literal = !target.host.is_name();
   if (found.entry != HostIndex::no_entry) {
     const Allowed& allowed = rules.allowed[found.entry];
-    return Permit(
-        target, handling_of(rules, target, &allowed), allowed.because, literal,
+    Permit permit(
+        target, handling_of(rules, target, &allowed), because_of(rules, found), literal,
         goes_to_loopback(rules, allowed) ? rules.addresses_and_loopback : rules.addresses);
+    permit.tunnel_rules_ = tunnel_rules_of(rules, probe, target.port);
+    if (denied) observe(permit, std::move(*denied));
+    return permit;
   }
   const Handling handling = handling_of(rules, target, nullptr);
-  if (rules.mode == NetworkMode::open) {
+  if (rules.mode == NetworkMode::open && !denied) {
     return Permit(target, handling, Because{Reason::open_network, {}}, literal, rules.addresses);
   }
-  Refusal refusal = no_rule_refusal(target, rules, found);
-  // Observing lets names and public addresses pass, never a way into this machine or its network.
-  if (rules.observe && refusal.because.reason == Reason::no_rule &&
-      (!literal || classify(target.host.address()) == AddressClass::public_internet)) {
-    return Permit(target, handling, Because{Reason::observed, {}}, false, rules.addresses);
+  Refusal refusal = denied ? std::move(*denied) : no_rule_refusal(target, rules, found);
+  if (!rules.observe) return refusal;
+  Permit permit(target, handling, Because{}, false, rules.addresses);
+  observe(permit, std::move(refusal));
+  return permit;
+}
+
+void Engine::observe(Permit& permit, Refusal refusal) {
+  permit.because_ = Because{Reason::observed, refusal.because.rule};
+  permit.set_aside_ = std::make_shared<const Refusal>(std::move(refusal));
+}
+
+Decision Engine::decide_name(const HostName& name) const {
+  const CompiledRules& rules = *compiled_;
+  // The usual ports first: with an open or observed network, and with rules for every port, they
+  // do.
+  std::vector<std::optional<Port>> ports{https_port, http_port};
+  const std::vector<std::optional<Port>> named = rules.allow.ports_of(name);
+  ports.insert(ports.end(), named.begin(), named.end());
+  std::optional<Refusal> first;
+  const auto permits = [&](Port port) -> std::optional<Permit> {
+    Decision decision = decide(HostPort{name, port});
+    if (auto* permit = std::get_if<Permit>(&decision)) return std::move(*permit);
+    Refusal& refusal = std::get<Refusal>(decision);
+    if (!first || refusal.because.reason == Reason::rule_denies) first = std::move(refusal);
+    return std::nullopt;
+  };
+  bool every_port = rules.mode == NetworkMode::open;
+  for (const std::optional<Port>& port : ports) {
+    if (!port) every_port = true;
+    if (!port) continue;
+    if (std::optional<Permit> permit = permits(*port)) return std::move(*permit);
   }
-  return refusal;
+  // Deny rules for some ports leave others of a rule for every port.
+  const std::vector<std::optional<Port>> denied = rules.deny.ports_of(name);
+  const bool denied_all = std::find(denied.begin(), denied.end(), std::nullopt) != denied.end();
+  for (std::size_t port = 1; every_port && !denied_all && port <= denied.size() + 1; ++port) {
+    if (std::optional<Permit> permit = permits(Port(static_cast<std::uint16_t>(port)))) {
+      return std::move(*permit);
+    }
+  }
+  if (first->because.reason != Reason::no_rule) return std::move(*first);
+  return name_refusal(name, rules);
 }
 
 Engine::RequestDecision Engine::decide_request(const Permit& permit,
                                                const RequestTarget& request) const {
   const CompiledRules& rules = *compiled_;
   const HostPort& target = permit.target();
-  const Allowed* allowed = find_allowed(rules, target);
+  const HostIndex::Found found = rules.allow.find(target.host, target.port);
+  const Allowed* allowed =
+      found.entry == HostIndex::no_entry ? nullptr : &rules.allowed[found.entry];
   const bool restricted = allowed != nullptr && !allowed->endpoints.empty();
   if (!restricted && !has_denied_paths(rules, target)) {
     return allow(permit.because(), std::string(request.path));
   }
 
+  const auto refuse_or_observe = [&](Refusal refusal, std::string path) {
+    if (!rules.observe) return refuse(std::move(refusal));
+    RequestDecision decision =
+        allow(Because{Reason::observed, refusal.because.rule}, std::move(path));
+    decision.refusal = std::move(refusal);
+    return decision;
+  };
   Result<RequestPath> path = normalise_path(request.path);
-  if (!path) return refuse(unclear_path_refusal(target, path.error()));
+  if (!path) {
+    return refuse_or_observe(unclear_path_refusal(target, path.error()), std::string(request.path));
+  }
   if (const Denial* denial = denied_by(rules, target, request.method, *path)) {
-    return refuse(denied_endpoint_refusal(target, *denial, request.method, path->forwarded));
+    return refuse_or_observe(
+        denied_endpoint_refusal(target, *denial, request.method, path->forwarded), path->forwarded);
   }
   if (!restricted) return allow(permit.because(), std::move(path->forwarded));
   for (const Endpoint& endpoint : allowed->endpoints) {
     if (!endpoint.matches(request.method, path->segments)) continue;
     return allow(Because{allowed->because.reason, endpoint.text}, std::move(path->forwarded));
   }
-  if (rules.observe) return allow(Because{Reason::observed, {}}, std::move(path->forwarded));
-  return refuse(endpoint_refusal(target, *allowed, rules, request.method, path->forwarded));
+  return refuse_or_observe(endpoint_refusal(target, *allowed, rules, because_of(rules, found).rule,
+                                            request.method, path->forwarded),
+                           path->forwarded);
 }
 
 std::vector<std::size_t> Engine::routes_for(const HostPort& target) const {
-  const Allowed* allowed = find_allowed(*compiled_, target);
-  return allowed == nullptr ? std::vector<std::size_t>{} : allowed->routes;
+  const CompiledRules& rules = *compiled_;
+  const HostIndex::Found found = rules.allow.find(target.host, target.port);
+  return found.entry == HostIndex::no_entry ? std::vector<std::size_t>{}
+                                            : rules.allowed[found.entry].routes;
 }
 
 Decision Engine::decide_route(std::size_t route) const {
@@ -162,11 +231,19 @@ Decision Engine::decide_route(std::size_t route) const {
   }
   const Route& wanted = rules.routes[route];
   const HostPort& target = wanted.upstream;
-  if (std::optional<Refusal> refusal = refuse_first(rules, target)) return std::move(*refusal);
-  const Handling handling = handling_of(rules, target, find_allowed(rules, target));
-  return Permit(target, handling, Because{Reason::credential_route, "credential " + wanted.name},
+  const HostProbe probe(target.host);
+  if (std::optional<Refusal> refusal = refuse_always(rules, target)) return std::move(*refusal);
+  std::optional<Refusal> denied = refuse_denied(rules, target, probe);
+  if (denied && !rules.observe) return std::move(*denied);
+  const HostIndex::Found found = rules.allow.find(probe, target.port);
+  const Allowed* allowed =
+      found.entry == HostIndex::no_entry ? nullptr : &rules.allowed[found.entry];
+  Permit permit(target, handling_of(rules, target, allowed),
+                Because{Reason::credential_route, "credential " + wanted.name},
                 !target.host.is_name(),
                 wanted.loopback ? rules.addresses_and_loopback : rules.addresses);
+  if (denied) observe(permit, std::move(*denied));
+  return permit;
 }
 
 Permit Engine::permit_upstream_proxy(const HostPort& address) {

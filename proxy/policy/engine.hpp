@@ -32,17 +32,25 @@ class Engine {
   // the rules. Name targets are judged by name only: addresses are judged after resolution, against
   // Permit::addresses(). `handling()` is intercept where a credential route or endpoint rules exist
   // for the host and port. A permit for intercept still needs decide_request for each request.
+  // Observe mode: what deny rules or the lack of a rule refuse is permitted with Reason::observed,
+  // its rule the one that would have refused (empty: none allows it) and Permit::set_aside() that
+  // refusal.
   Decision decide(const HostPort& target) const;
+
+  // May this name be looked up at all? Yes where decide() permits it on any port; the permit's
+  // target has one of those ports. Deny rules win here where they cover every port that is allowed.
+  Decision decide_name(const HostName& name) const;
 
   // May this request be made on a permitted target? Always allowed where the host has no endpoint
   // rules. On success `path` is the normalised origin-form (RFC 3986 6.2.2: percent-decoded once
   // where unreserved, dot segments resolved) that must be forwarded; what is matched is what is
-  // sent.
+  // sent. Observe mode: what would be refused is allowed with Reason::observed; a path that cannot
+  // be normalised is then forwarded as it came.
   struct RequestDecision {
     bool allowed = false;
     Because because;
     std::string path;
-    Refusal refusal;  // where not allowed
+    Refusal refusal;  // where not allowed, and where observe mode set it aside
   };
   RequestDecision decide_request(const Permit& permit, const RequestTarget& request) const;
 
@@ -59,6 +67,8 @@ class Engine {
  private:
   struct Compiled;
   explicit Engine(std::unique_ptr<const Compiled> compiled);
+  // Makes `permit` one that only observe mode gives.
+  static void observe(Permit& permit, Refusal refusal);
   std::unique_ptr<const Compiled> compiled_;
 };
 

@@ -95,9 +95,8 @@ Refusal no_rule_refusal(const HostPort& target, const CompiledRules& rules,
   Refusal refusal{Because{Reason::no_rule, {}}, target.to_string() + " is in no rule",
                   allow_flag(target)};
   if (found.other_port != HostIndex::no_entry) {
-    refusal.detail +=
-        fmt::format("; {} does not cover port {}", rules.allowed[found.other_port].because.rule,
-                    target.port.value());
+    refusal.detail += fmt::format("; {} does not cover port {}", because_of(rules, found).rule,
+                                  target.port.value());
     return refusal;
   }
   if (!host.is_name()) {
@@ -113,16 +112,17 @@ Refusal no_rule_refusal(const HostPort& target, const CompiledRules& rules,
   // perhaps.
   const Result<HostName> below = HostName::parse("x." + host.name().text());
   if (!below) return refusal;
-  const HostIndex::Found parent = rules.allow.find(*below, target.port);
+  const Host child(*below);
+  const HostIndex::Found parent = rules.allow.find(child, target.port);
   if (parent.entry != HostIndex::no_entry) {
     refusal.detail +=
-        fmt::format("; {} covers only names below it", rules.allowed[parent.entry].because.rule);
+        fmt::format("; {} covers only names below it", because_of(rules, parent).rule);
   }
   return refusal;
 }
 
 Refusal endpoint_refusal(const HostPort& target, const Allowed& allowed, const CompiledRules& rules,
-                         std::string_view method, std::string_view path) {
+                         const std::string& rule, std::string_view method, std::string_view path) {
   const std::string shown = shortened(path);
   std::string fix = "allow it with --allow-domain " + as_url_rule(target, shown);
   if (!allowed.routes.empty()) {
@@ -130,7 +130,7 @@ Refusal endpoint_refusal(const HostPort& target, const Allowed& allowed, const C
                       rules.routes[allowed.routes.front()].name, method, shown);
   }
   return Refusal{
-      Because{Reason::endpoint_denied, allowed.because.rule},
+      Because{Reason::endpoint_denied, rule},
       fmt::format("{} {} is in no endpoint rule of {}", method, shown, target.host.to_string()),
       std::move(fix)};
 }
@@ -140,6 +140,14 @@ Refusal denied_endpoint_refusal(const HostPort& target, const Denial& denial,
   Refusal refusal = denied_refusal(target, denial);
   refusal.detail = fmt::format("{} {} on {} is denied by the rule {}", method, shortened(path),
                                target.host.to_string(), denial.rule);
+  return refusal;
+}
+
+Refusal name_refusal(const HostName& name, const CompiledRules& rules) {
+  const HostPort target{name, https_port};
+  Refusal refusal = no_rule_refusal(target, rules, HostIndex::Found{});
+  // No port is asked for yet, so none is named.
+  refusal.detail.replace(0, target.to_string().size(), name.text());
   return refusal;
 }
 

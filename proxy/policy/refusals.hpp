@@ -22,9 +22,13 @@ Refusal denied_refusal(const HostPort& target, const Denial& denial);
 Refusal no_rule_refusal(const HostPort& target, const CompiledRules& rules,
                         const HostIndex::Found& found);
 
-// `path` is normalised. Its query is left out: it may hold what should not be printed.
+// For a name that is looked up, before any port is known.
+Refusal name_refusal(const HostName& name, const CompiledRules& rules);
+
+// `path` is normalised. Its query is left out: it may hold what should not be printed. `rule` is
+// the one that `allowed` stands for.
 Refusal endpoint_refusal(const HostPort& target, const Allowed& allowed, const CompiledRules& rules,
-                         std::string_view method, std::string_view path);
+                         const std::string& rule, std::string_view method, std::string_view path);
 Refusal denied_endpoint_refusal(const HostPort& target, const Denial& denial,
                                 std::string_view method, std::string_view path);
 Refusal unclear_path_refusal(const HostPort& target, const Error& error);

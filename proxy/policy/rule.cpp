@@ -205,7 +205,9 @@ Result<Rule> parse_rule(const HostRule& written, RuleUse use) {
   const std::size_t scheme_end = text.find("://");
   Result<Rule> rule = scheme_end == std::string_view::npos ? parse_host_rule(text, use)
                                                            : parse_url_rule(text, scheme_end, use);
-  if (!rule || written.endpoints.empty()) return rule;
+  if (!rule) return rule;
+  rule->tunnel = TunnelRules{written.any_sni, written.refuse_ech};
+  if (written.endpoints.empty()) return rule;
 
   std::optional<PathPattern> within;
   if (!rule->endpoints.empty()) within = std::move(rule->endpoints.front().path);

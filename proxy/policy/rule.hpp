@@ -6,6 +6,7 @@
 #include <variant>
 #include <vector>
 
+#include "config/base/permit.hpp"
 #include "config/config.hpp"
 #include "proxy/policy/path_pattern.hpp"
 
@@ -37,6 +38,7 @@ struct Rule {
   std::vector<Port> ports;          // empty: every port
   std::vector<Endpoint> endpoints;  // empty: every request
   std::string text;                 // as the user wrote it
+  TunnelRules tunnel = {};
 };
 
 // allow: no port means 443 and 80; a star on a public suffix, or on everything, is refused.

@@ -157,3 +157,52 @@ TEST_CASE("An address in a denied range is dropped, whatever name led to it") {
   CHECK(error.what.find("denied by the rule 93.184.0.0/16") != std::string::npos);
   CHECK(error.fix == "remove the deny rule 93.184.0.0/16");
 }
+
+namespace {
+
+Permit observed_permit(const std::string& host, const std::vector<std::string>& deny = {}) {
+  NetworkRules rules;
+  rules.mode = NetworkMode::filtered;
+  rules.observe = true;
+  for (const std::string& text : deny) rules.deny.push_back(HostRule{text, {}, {}});
+  auto engine = policy::Engine::make(rules, {});
+  REQUIRE(engine);
+  Decision decision = (*engine)->decide(HostPort{*parse_host(host), https_port});
+  REQUIRE(std::holds_alternative<Permit>(decision));
+  return std::get<Permit>(decision);
+}
+
+}  // namespace
+
+TEST_CASE(
+    "Observing lets private and denied addresses pass and says what would have refused them") {
+  const Permit permit = observed_permit("www.example.org", {"93.184.0.0/16"});
+  Result<dns::VettedAddresses> vetted = Filter::vet(permit, ips({"10.0.0.1", "127.0.0.1"}));
+  REQUIRE(vetted);
+  CHECK(text_of(vetted->addresses()) == "10.0.0.1, 127.0.0.1");
+  REQUIRE(vetted->set_aside() != nullptr);
+  CHECK(vetted->set_aside()->because.reason == Reason::private_address);
+  CHECK(vetted->set_aside()->detail.find("10.0.0.1") != std::string::npos);
+
+  vetted = Filter::vet(permit, ips({"93.184.216.34"}));
+  REQUIRE(vetted);
+  REQUIRE(vetted->set_aside() != nullptr);
+  CHECK(vetted->set_aside()->because.reason == Reason::rule_denies);
+  CHECK(vetted->set_aside()->because.rule == "93.184.0.0/16");
+
+  // What would pass without observing passes alone, as it then would.
+  vetted = Filter::vet(permit, ips({"10.0.0.1", "8.8.8.8"}));
+  REQUIRE(vetted);
+  CHECK(text_of(vetted->addresses()) == "8.8.8.8");
+  CHECK(vetted->set_aside() == nullptr);
+}
+
+TEST_CASE("Observing never lets metadata and link-local addresses pass") {
+  const Permit permit = observed_permit("www.example.org");
+  for (const char* address : {"169.254.169.254", "169.254.1.1", "fe80::1", "::ffff:169.254.169.254",
+                              "fd00:ec2::254", "64:ff9b::a9fe:a9fe"}) {
+    INFO(address);
+    CHECK(refusal(permit, {address}).code == ErrorCode::address_refused);
+    CHECK(vet(permit, {address, "10.0.0.1"}).value() == "10.0.0.1");
+  }
+}

@@ -216,16 +216,152 @@ TEST_CASE("an open network lets everything pass but what is denied") {
   CHECK(refusal(*engine, "evil.example:443").because.reason == Reason::rule_denies);
 }
 
-TEST_CASE("observing lets names and public addresses pass, but no way into this network") {
-  const auto engine =
-      engine_with({.allow = {"example.com"}, .deny = {"evil.example"}, .observe = true});
-  CHECK(permit_for(*engine, "other.example:22").because().reason == Reason::observed);
-  CHECK(permit_for(*engine, "8.8.8.8:443").because().reason == Reason::observed);
-  CHECK(permit_for(*engine, "example.com:443").because().reason == Reason::rule_allows);
-  CHECK_FALSE(permit_for(*engine, "8.8.8.8:443").literal());
-  CHECK(refusal(*engine, "evil.example:443").because.reason == Reason::rule_denies);
-  CHECK(refusal(*engine, "127.0.0.1:443").because.reason == Reason::private_address);
-  CHECK(refusal(*engine, "10.0.0.1:443").because.reason == Reason::private_address);
+TEST_CASE(
+    "observing lets pass what no rule allows and what rules deny, and says what would refuse") {
+  const auto engine = engine_with({.allow = {"example.com", "half.example"},
+                                   .deny = {"*.evil.example", "half.example:80"},
+                                   .observe = true});
+  const auto set_aside = [&](std::string_view to) {
+    const Permit permit = permit_for(*engine, to);
+    INFO(to);
+    CHECK(permit.because().reason == Reason::observed);
+    REQUIRE(permit.set_aside() != nullptr);
+    CHECK(permit.because().rule == permit.set_aside()->because.rule);
+    CHECK_FALSE(permit.literal());
+    return *permit.set_aside();
+  };
+  CHECK(set_aside("other.example:22").because.reason == Reason::no_rule);
+  CHECK(set_aside("other.example:22").fix == "allow it with --allow-domain other.example:22");
+  CHECK(set_aside("8.8.8.8:443").because.reason == Reason::no_rule);
+  CHECK(set_aside("127.0.0.1:443").because.reason == Reason::private_address);
+  CHECK(set_aside("10.0.0.1:443").because.reason == Reason::private_address);
+  CHECK(set_aside("a.evil.example:443").because.reason == Reason::rule_denies);
+  CHECK(set_aside("a.evil.example:443").because.rule == "*.evil.example");
+  CHECK(set_aside("half.example:80").because.rule == "half.example:80");
+  CHECK(permit_for(*engine, "a.evil.example:443").addresses().observe);
+
+  const Permit plain = permit_for(*engine, "half.example:443");
+  CHECK(plain.because().reason == Reason::rule_allows);
+  CHECK(plain.because().rule == "half.example");
+  CHECK(plain.set_aside() == nullptr);
+}
+
+TEST_CASE("observing lifts neither what is always denied nor a blocked network") {
+  const auto engine = engine_with({.allow = {"169.254.0.0/16"}, .observe = true});
+  for (const char* to : {"169.254.169.254:80", "169.254.1.1:443", "[fe80::1]:443",
+                         "[::ffff:169.254.169.254]:80", "metadata.google.internal:80"}) {
+    INFO(to);
+    CHECK(refusal(*engine, to).because.reason == Reason::always_denied);
+  }
+  const auto blocked = engine_with({.mode = NetworkMode::blocked, .observe = true});
+  CHECK(refusal(*blocked, "example.com:443").because.reason == Reason::network_blocked);
+}
+
+TEST_CASE("observing keeps a credential's upstream on its route") {
+  const auto engine = engine_with(
+      {.deny = {"api.example"}, .observe = true, .routes = {route("svc", "api.example:443")}});
+  const Permit permit = permit_for(*engine, "api.example:443");
+  CHECK(permit.handling() == Handling::intercept);
+  CHECK(permit.because().reason == Reason::observed);
+  CHECK(engine->routes_for(target("api.example:443")) == std::vector<std::size_t>{0});
+  const Decision by_route = engine->decide_route(0);
+  REQUIRE(std::holds_alternative<Permit>(by_route));
+  CHECK(std::get<Permit>(by_route).because().reason == Reason::observed);
+}
+
+TEST_CASE("what a tunnel may do comes from every rule that allows the target") {
+  NetworkRules rules;
+  rules.mode = NetworkMode::filtered;
+  HostRule loose{"*.example.com", {}, {}, true, false};
+  HostRule strict{"a.example.com:443", {}, {}, false, true};
+  HostRule other{"b.example.com:8443", {}, {}, false, true};
+  HostRule plain{"c.example.com", {}, {}};
+  HostRule alone{"example.org", {}, {}};
+  rules.allow = {loose, strict, other, plain, alone};
+  const auto engine = *Engine::make(rules, {});
+  const auto tunnel = [&](std::string_view to) {
+    const TunnelRules found = permit_for(*engine, to).tunnel_rules();
+    return std::pair(found.any_sni, found.refuse_ech);
+  };
+  CHECK(tunnel("x.example.com:443") == std::pair(true, false));
+  CHECK(tunnel("a.example.com:443") == std::pair(true, true));
+  CHECK(tunnel("a.example.com:80") == std::pair(true, false));
+  CHECK(tunnel("b.example.com:443") == std::pair(true, false));
+  CHECK(tunnel("b.example.com:8443") == std::pair(false, true));
+  CHECK(tunnel("c.example.com:443") == std::pair(true, false));
+  CHECK(tunnel("example.org:443") == std::pair(false, false));
+  CHECK(permit_for(*engine, "a.example.com:443").because().rule == "a.example.com:443");
+}
+
+TEST_CASE("rules are named as they were written, however they are kept") {
+  const std::vector<std::string> texts{
+      "a.example",     "*.a.example", "b.example:8443", "c.example:*",       "*.d.example:8443",
+      "*.e.example:*", "F.Example",   "1.2.3.4",        "https://g.example", "h.example:443"};
+  const auto engine = engine_with({.allow = texts});
+  const auto rule = [&](std::string_view to) { return permit_for(*engine, to).because().rule; };
+  CHECK(rule("a.example:443") == "a.example");
+  CHECK(rule("a.example:80") == "a.example");
+  CHECK(rule("x.y.a.example:80") == "*.a.example");
+  CHECK(rule("b.example:8443") == "b.example:8443");
+  CHECK(rule("c.example:7") == "c.example:*");
+  CHECK(rule("x.d.example:8443") == "*.d.example:8443");
+  CHECK(rule("x.e.example:7") == "*.e.example:*");
+  CHECK(rule("f.example:443") == "F.Example");
+  CHECK(rule("1.2.3.4:443") == "1.2.3.4");
+  CHECK(rule("g.example:443") == "https://g.example");
+  CHECK(rule("h.example:443") == "h.example:443");
+  CHECK(refusal(*engine, "b.example:443").detail.find("b.example:8443 does not cover port 443") !=
+        std::string::npos);
+}
+
+namespace {
+
+Decision lookup(const Engine& engine, std::string_view name) {
+  return engine.decide_name(*HostName::parse(name));
+}
+
+std::uint16_t port_of(const Decision& decision) {
+  const auto* permit = std::get_if<Permit>(&decision);
+  return permit == nullptr ? 0 : permit->target().port.value();
+}
+
+}  // namespace
+
+TEST_CASE("a name may be looked up where any rule allows it on any port") {
+  const auto engine = engine_with({.allow = {"a.example", "b.example:22", "c.example:*",
+                                             "*.d.example:5432", "10.0.0.0/8", "e.example:7"},
+                                   .deny = {"a.example:443", "c.example:443", "c.example:80",
+                                            "c.example:1", "*.d.example", "e.example:7"}});
+  CHECK(port_of(lookup(*engine, "a.example")) == 80);
+  CHECK(port_of(lookup(*engine, "b.example")) == 22);
+  CHECK(port_of(lookup(*engine, "c.example")) == 2);
+  const auto refused = [&](std::string_view name) {
+    const Decision decision = lookup(*engine, name);
+    INFO(name);
+    REQUIRE(std::holds_alternative<Refusal>(decision));
+    return std::get<Refusal>(decision);
+  };
+  CHECK(refused("x.d.example").because.rule == "*.d.example");
+  CHECK(refused("e.example").because.reason == Reason::rule_denies);
+  CHECK(refused("d.example").because.reason == Reason::no_rule);
+  CHECK(refused("evil.example").detail == "evil.example is in no rule");
+  CHECK(refused("evil.example").fix == "allow it with --allow-domain evil.example");
+  CHECK(refused("metadata.google.internal").because.reason == Reason::always_denied);
+}
+
+TEST_CASE("names are looked up in open and observed networks, never in a blocked one") {
+  CHECK(port_of(lookup(*engine_with({.mode = NetworkMode::open}), "any.example")) == 443);
+  const auto open =
+      engine_with({.deny = {"no.example", "some.example:443"}, .mode = NetworkMode::open});
+  CHECK(port_of(lookup(*open, "no.example")) == 0);
+  CHECK(port_of(lookup(*open, "some.example")) == 80);
+  const Decision observed = lookup(*engine_with({.observe = true}), "any.example");
+  REQUIRE(std::holds_alternative<Permit>(observed));
+  CHECK(std::get<Permit>(observed).because().reason == Reason::observed);
+  CHECK(port_of(lookup(*engine_with({.mode = NetworkMode::blocked}), "any.example")) == 0);
+  // The upstream of a credential is a name that is needed.
+  const auto routed = engine_with({.routes = {route("svc", "api.example:8443")}});
+  CHECK(port_of(lookup(*routed, "api.example")) == 8443);
 }
 
 TEST_CASE("everything that is wrong with the rules is said at once, each with its place") {

@@ -74,3 +74,43 @@ TEST_CASE("the most specific pattern that covers the port is found") {
   CHECK(index.find_all(host("a.b.example.com"), https_port) ==
         std::vector<HostIndex::Entry>{1, 2, 3});
 }
+
+TEST_CASE("an index that was finished finds the same, through names of any depth") {
+  HostIndex index;
+  const std::string deep = "a.b.c.d.e.f.g.h.i.j.k.l.example.com";
+  index.place(pattern("*.example.com"), https_port) = 1;
+  index.place(pattern("*.l.example.com"), std::nullopt) = 2;
+  index.place(pattern(deep), http_port) = 3;
+  index.place(pattern("10.0.0.0/8"), https_port) = 4;
+  for (int round = 0; round < 2; ++round) {
+    CHECK(index.find(host(deep), http_port).entry == 3);
+    CHECK(index.find(host(deep), https_port).entry == 2);
+    CHECK(index.find(host(deep), https_port).name == "l.example.com");
+    CHECK(index.find(host("x." + deep), http_port).entry == 2);
+    CHECK(index.find(host("a.b.c.d.e.f.g.h.i.j.k.m.example.com"), https_port).entry == 1);
+    CHECK(index.find(host("10.9.9.9"), https_port).entry == 4);
+    CHECK(index.find(host("10.9.9.9"), https_port).name.empty());
+    CHECK(index.find_all(host(deep), https_port) == std::vector<HostIndex::Entry>{2, 1});
+    CHECK(index.ports_of(host(deep)) ==
+          std::vector<std::optional<Port>>{http_port, std::nullopt, https_port});
+    index.finish(
+        [](std::string_view, std::optional<Port>, HostIndex::Entry entry) { return entry; });
+  }
+}
+
+TEST_CASE("finishing hands over each pattern as it is written, and takes other entries") {
+  HostIndex index;
+  index.place(pattern("a.example"), https_port) = 7;
+  index.place(pattern("*.b.example"), std::nullopt) = 8;
+  index.place(pattern("10.0.0.1"), http_port) = 9;
+  std::string seen;
+  index.finish([&](std::string_view text, std::optional<Port> port, HostIndex::Entry entry) {
+    seen += std::string(text) + ":" + (port ? std::to_string(port->value()) : "*") + "=" +
+            std::to_string(entry) + " ";
+    return entry + 100;
+  });
+  CHECK(seen == "a.example:443=7 *.b.example:*=8 :80=9 ");
+  CHECK(index.find(host("a.example"), https_port).entry == 107);
+  CHECK(index.find(host("x.b.example"), Port(9)).entry == 108);
+  CHECK(index.find(host("10.0.0.1"), http_port).entry == 109);
+}

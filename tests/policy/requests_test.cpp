@@ -225,8 +225,25 @@ TEST_CASE("a credential without an upstream or with a broken endpoint is an erro
 
 TEST_CASE("observing lets requests pass that no endpoint rule allows") {
   const auto engine = engine_with({.allow = {"https://example.com/a"}, .observe = true});
-  CHECK(ask(*engine, "example.com:443", "GET", "/b").because.reason == Reason::observed);
-  CHECK_FALSE(ask(*engine, "example.com:443", "GET", "/a%2fb").allowed);
+  const auto other = ask(*engine, "example.com:443", "GET", "/b");
+  CHECK(other.allowed);
+  CHECK(other.because.reason == Reason::observed);
+  CHECK(other.because.rule == "https://example.com/a");
+  CHECK(other.refusal.because.reason == Reason::endpoint_denied);
+  CHECK(other.refusal.fix == "allow it with --allow-domain https://example.com/b");
+  // What rules cannot judge is refused under them, so it is observed as well, and sent as it came.
+  const auto unclear = ask(*engine, "example.com:443", "GET", "/a%2fb");
+  CHECK(unclear.because.reason == Reason::observed);
+  CHECK(unclear.path == "/a%2fb");
+  const auto plain = ask(*engine, "example.com:443", "GET", "/a");
+  CHECK(plain.because.reason == Reason::rule_allows);
+  CHECK(plain.refusal.detail.empty());
+
+  const auto denying = engine_with(
+      {.allow = {"example.com"}, .deny = {"https://example.com/admin/**"}, .observe = true});
+  const auto denied = ask(*denying, "example.com:443", "GET", "/admin/x");
+  CHECK(denied.because.reason == Reason::observed);
+  CHECK(denied.because.rule == "https://example.com/admin/**");
 }
 
 TEST_CASE("a very long path is cut in the refusal and the remedy still covers it") {
