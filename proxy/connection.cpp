@@ -125,12 +125,15 @@ Connection::Connection(Worker& worker, TcpSocket socket, SessionPtr own)
 }
 
 Connection::~Connection() {
+  tunnel_.reset();  // its trail tells of the session
   unbind();
   worker_.leave(*this);
 }
 
 void Connection::unbind() {
-  if (session_) session_->use().connections.fetch_sub(1, std::memory_order_relaxed);
+  if (!session_) return;
+  session_->use().connections.fetch_sub(1, std::memory_order_relaxed);
+  worker_.metrics().session_connections(session_->meters().slot, -1);
   session_.reset();
 }
 
@@ -143,11 +146,14 @@ std::optional<Problem> Connection::bind(SessionPtr session, Trail& trail) {
   const Limits& limits = session->limits();
   const std::size_t open = session->use().connections.fetch_add(1, std::memory_order_relaxed);
   session_ = std::move(session);
+  worker_.metrics().session_connections(session_->meters().slot, 1);
   if (limits.session_connections_max != 0 && open >= limits.session_connections_max) {
+    worker_.metrics().connection_refused(metrics::TurnedAway::session_full);
     return over_limit(fmt::format("session {} has {} connections already, as many as it may",
                                   session_->name(), limits.session_connections_max));
   }
   if (!session_->connects().take(std::chrono::steady_clock::now())) {
+    worker_.metrics().connection_refused(metrics::TurnedAway::rate);
     return over_limit(fmt::format("session {} connects more than {} times in a second",
                                   session_->name(), limits.session_connects_per_second_max));
   }
@@ -208,6 +214,7 @@ Awaitable<void> Connection::run() {
     next = co_await serve_one();
     first_ = false;
   }
+  if (tunnel_) co_await serve_tunnel();
   if (client_ && client_->socket().is_open()) {
     client_->last_words({});
     co_await client_->close_gracefully();
@@ -230,7 +237,7 @@ Awaitable<Next> Connection::serve_one() {
       client_->close();
       co_return Next::close;
     }
-    Trail trail(gateway_, audit::Way::forward);
+    Trail trail(worker_, audit::Way::forward);
     const Problem problem = problem_of(error, nullptr);
     co_return co_await answer_refusal(*client_, worker_, trail, problem, nullptr);
   }
@@ -246,7 +253,8 @@ Awaitable<Next> Connection::refuse(Trail& trail, const Problem& problem,
 }
 
 Awaitable<Next> Connection::serve_connect(http::RequestHead& head) {
-  Trail trail(gateway_, audit::Way::connect);
+  auto own_trail = std::make_unique<Trail>(worker_, audit::Way::connect);
+  Trail& trail = *own_trail;
   auto target = parse_host_port(head.target);
   if (target) trail.target(*target);
   const std::optional<Problem> nobody = identify(head, trail);
@@ -260,8 +268,8 @@ Awaitable<Next> Connection::serve_connect(http::RequestHead& head) {
     const Problem problem = mismatch(head, *target);
     co_return co_await refuse(trail, problem, &head);
   }
-  const Decision decision = session_->engine().decide(*target);
-  const Permit* permit = std::get_if<Permit>(&decision);
+  Decision decision = session_->engine().decide(*target);
+  Permit* const permit = std::get_if<Permit>(&decision);
   if (permit == nullptr) {
     const Problem problem = problem_of(std::get<Refusal>(decision), *target);
     co_return co_await refuse(trail, problem, &head);
@@ -278,8 +286,14 @@ Awaitable<Next> Connection::serve_connect(http::RequestHead& head) {
     const Problem problem = problem_of(opened.error(), &*target);
     co_return co_await refuse(trail, problem, &head);
   }
-  head = http::RequestHead();  // an idle tunnel holds nothing that it does not need
-  co_return co_await serve_tunnel(*permit, trail);
+  auto tunnel = std::make_unique<Tunnel>();
+  tunnel->trail = std::move(own_trail);
+  tunnel->judge = std::make_unique<TunnelJudge>(session_->engine(), std::move(*permit),
+                                                session_->head_limits());
+  const auto time = session_->limits().head_time_max;
+  const bool open = co_await establish(time, tunnel->early, trail);
+  if (open) tunnel_ = std::move(tunnel);  // for run() to go on with
+  co_return Next::close;
 }
 
 // Answers 200 to a CONNECT within `time`, and moves out what the client sent behind it: the
@@ -299,26 +313,26 @@ Awaitable<bool> Connection::establish(std::chrono::milliseconds time, std::strin
   co_return written.has_value();
 }
 
-Awaitable<Next> Connection::serve_tunnel(const Permit& permit, Trail& trail) {
+Awaitable<void> Connection::serve_tunnel() {
   const Limits& limits = session_->limits();
-  std::string early;
-  const bool open = co_await establish(limits.head_time_max, early, trail);
-  if (!open) co_return Next::close;
   const RelayLimits relay_limits{limits.idle_time_max, limits.peek_time_max, limits.peek_bytes_max};
-  TunnelJudge judge(session_->engine(), permit, session_->head_limits());
-  const RelayResult moved = co_await relay(*client_, *upstream_.tcp, early, relay_limits, &judge);
+  const RelayResult moved =
+      co_await relay(*client_, *upstream_.tcp, tunnel_->early, relay_limits, tunnel_->judge);
+  Trail& trail = *tunnel_->trail;
   trail.moved(moved.bytes_to_upstream, moved.bytes_to_client);
   if (moved.end == RelayEnd::idle) trail.detail("nothing moved for the idle time");
-  if (moved.end == RelayEnd::refused) {
-    const Problem problem = problem_of(judge.refusal(), permit.target());
-    trail.refuse(problem);
-    if (judge.speaks_http()) {
-      const std::string text = render(problem, gateway_.server_name, false, false, true);
-      client_->expires_after(limits.head_time_max);
-      co_await client_->write_all(text);
-    }
-  }
-  co_return Next::close;
+  if (moved.end == RelayEnd::refused) co_await refuse_tunnel();
+  tunnel_.reset();
+}
+
+Awaitable<void> Connection::refuse_tunnel() {
+  const auto& judge = static_cast<TunnelJudge&>(*tunnel_->judge);
+  const Problem problem = problem_of(judge.refusal(), judge.target());
+  tunnel_->trail->refuse(problem);
+  if (!judge.speaks_http()) co_return;
+  const std::string text = render(problem, gateway_.server_name, false, false, true);
+  client_->expires_after(session_->limits().head_time_max);
+  co_await client_->write_all(text);
 }
 
 // Terminates the client's TLS with a leaf of the run's own authority and serves each request
@@ -338,6 +352,7 @@ Awaitable<Next> Connection::serve_intercepted(const Permit& permit, Trail& trail
   std::string early;
   const bool open = co_await establish(session_->limits().tls_time_max, early, trail);
   if (!open) co_return Next::close;
+  const auto handshake = std::chrono::steady_clock::now();
   auto accepted = co_await TlsStream::accept(std::move(client_), std::move(early),
                                              *worker_.server_tls(), target.host);
   if (!accepted) {
@@ -345,6 +360,7 @@ Awaitable<Next> Connection::serve_intercepted(const Permit& permit, Trail& trail
     trail.detail(accepted.error().what);
     co_return Next::close;
   }
+  worker_.metrics().tls_took(metrics::Peer::client, std::chrono::steady_clock::now() - handshake);
   const std::unique_ptr<TlsStream> tls = std::move(*accepted);
   current_ = tls.get();
   http::InputBuffer inner;
@@ -367,7 +383,8 @@ Awaitable<Next> Connection::serve_inside(const Permit& permit, TlsStream& tls,
       (head.error().code == ErrorCode::closed || head.error().code == ErrorCode::timeout)) {
     co_return Next::close;
   }
-  Trail trail(gateway_, audit::Way::intercept);
+  Trail trail(worker_, audit::Way::intercept);
+  trail.session(*session_);
   trail.target(target);
   if (!head) {
     const Problem problem = problem_of(head.error(), &target);
@@ -401,7 +418,7 @@ Awaitable<Next> Connection::serve_forward(http::RequestHead& head) {
       co_return co_await serve_reverse(head);
     }
   }
-  Trail trail(gateway_, audit::Way::forward);
+  Trail trail(worker_, audit::Way::forward);
   if (absolute) {
     trail.target(absolute->authority);
     trail.request(head.method, absolute->path);
@@ -432,7 +449,7 @@ Awaitable<Next> Connection::serve_forward(http::RequestHead& head) {
 
 // `/<credential>/<path>`: the upstream's path is the credential's base path and <path>.
 Awaitable<Next> Connection::serve_reverse(http::RequestHead& head) {
-  Trail trail(gateway_, audit::Way::reverse);
+  Trail trail(worker_, audit::Way::reverse);
   const std::string_view target = head.target;
   const std::size_t name_end = target.find_first_of("/?", 1);
   const std::string name(

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "proxy/http/body.hpp"
+#include "proxy/net/relay.hpp"
 #include "proxy/net/tcp_stream.hpp"
 #include "proxy/request.hpp"
 #include "proxy/trail.hpp"
@@ -41,12 +42,21 @@ class Connection {
   Awaitable<Next> serve_one();
   Awaitable<Next> serve_connect(http::RequestHead& head);
   Awaitable<bool> establish(std::chrono::milliseconds time, std::string& early, Trail& trail);
-  Awaitable<Next> serve_tunnel(const Permit& permit, Trail& trail);
+  Awaitable<void> serve_tunnel();
+  Awaitable<void> refuse_tunnel();
   Awaitable<Next> serve_intercepted(const Permit& permit, Trail& trail);
   Awaitable<Next> serve_inside(const Permit& permit, TlsStream& tls, http::InputBuffer& inner);
   Awaitable<Next> serve_forward(http::RequestHead& head);
   Awaitable<Next> serve_reverse(http::RequestHead& head);
   Awaitable<Next> refuse(Trail& trail, const Problem& problem, const http::RequestHead* head);
+
+  // A tunnel that has been opened. It is served once the coroutines that opened it are gone: it may
+  // stay idle for long, and then costs what these frames hold (bench/README.md).
+  struct Tunnel {
+    std::unique_ptr<Trail> trail;
+    std::unique_ptr<FirstBytesJudge> judge;  // a TunnelJudge, until it lets the client pass
+    std::string early;                       // what the client sent behind its CONNECT
+  };
 
   Worker& worker_;
   Gateway& gateway_;
@@ -54,7 +64,8 @@ class Connection {
   SessionPtr session_;  // of the last request; its rules hold until another token comes
   std::unique_ptr<TcpStream> client_;
   http::InputBuffer in_;
-  Upstream upstream_;    // kept between requests of this connection
+  Upstream upstream_;  // kept between requests of this connection
+  std::unique_ptr<Tunnel> tunnel_;
   ByteStream* current_;  // what cut() closes: the socket, or TLS upon it
   bool first_ = true;
   bool waiting_ = false;  // for a request's first byte

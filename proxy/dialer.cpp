@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <deque>
 
+#include "config/base/address.hpp"
+#include "config/base/fd.hpp"
 #include "proxy/net/one_shot.hpp"
 
 namespace nono {
@@ -17,6 +19,45 @@ constexpr std::chrono::milliseconds attempt_delay{250};
 net::ip::tcp::endpoint to_endpoint(const IpAddress& address, Port port) {
   if (address.is_v4()) return {net::ip::address_v4(address.v4_bytes()), port.value()};
   return {net::ip::address_v6(address.bytes()), port.value()};
+}
+
+// A socket that begins to connect. Made here rather than by Asio, which would leave it open in
+// programs that are started meanwhile. On this machine the connection is there when the call
+// returns, but only a second call says so: nothing needs to be waited for then, nor the socket to
+// be watched before it is connected. `code` is in_progress otherwise.
+UniqueFd begin_connect(const net::ip::tcp::endpoint& endpoint, const IpAddress& address,
+                       ErrorCodeSys& code) {
+  UniqueFd fd(::socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+                       IPPROTO_TCP));
+  code.clear();
+  const auto connect = [&] {
+    const auto size = static_cast<socklen_t>(endpoint.size());
+    return fd && ::connect(fd.get(), endpoint.data(), size) == 0;
+  };
+  if (fd && classify(address) == AddressClass::loopback) use_cubic(fd.get());
+  if (connect()) return fd;
+  if (fd && errno == EINPROGRESS) {
+    if (connect()) return fd;
+    if (errno == EALREADY) errno = EINPROGRESS;
+  }
+  code.assign(errno, boost::system::system_category());
+  return fd;
+}
+
+int pending_error(int fd) {
+  int failure = 0;
+  socklen_t size = sizeof failure;
+  ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &failure, &size);
+  return failure;
+}
+
+// Hands `fd` over to Asio.
+ErrorCodeSys adopt(UniqueFd& fd, const net::ip::tcp::endpoint& endpoint, TcpSocket& socket) {
+  ErrorCodeSys code;
+  socket.assign(endpoint.protocol(), fd.get(), code);
+  if (code) return code;
+  [[maybe_unused]] const int owned_by_socket = fd.release();
+  return code;
 }
 
 // The attempts for one target. Lives in the coroutine frame of dial() until every handler has run.
@@ -47,7 +88,7 @@ class Race {
 
   bool won() const { return winner_ != nullptr; }
   bool timed_out() const { return timed_out_; }
-  const std::string& last_error() const { return last_error_; }
+  const ErrorCodeSys& last_error() const { return last_error_; }
   TcpSocket take_socket() { return std::move(winner_->socket); }
   const IpAddress& address() const { return *winner_->address; }
 
@@ -57,19 +98,45 @@ class Race {
     const IpAddress* address;
   };
 
+  // Goes to the next address, and further where that fails at once.
   void next_attempt() {
-    if (won() || timed_out_) return;
-    if (next_ == addresses_.size()) {
-      if (connecting_ == 0) stop();
-      return;
+    while (!won() && !timed_out_ && next_ < addresses_.size()) {
+      if (begin(addresses_[next_++])) break;
     }
-    Attempt& attempt = attempts_.emplace_back(Attempt{TcpSocket(executor_), &addresses_[next_++]});
+    if (won() || timed_out_) return;
+    if (connecting_ == 0) return stop();
+    if (next_ < addresses_.size()) stagger();
+  }
+
+  // False when it failed at once.
+  bool begin(const IpAddress& address) {
+    const net::ip::tcp::endpoint endpoint = to_endpoint(address, port_);
+    ErrorCodeSys code;
+    UniqueFd fd = begin_connect(endpoint, address, code);
+    const bool wait = code == net::error::in_progress;
+    if (!code || wait) {
+      Attempt& attempt = attempts_.emplace_back(Attempt{TcpSocket(executor_), &address});
+      code = adopt(fd, endpoint, attempt.socket);
+      if (!code && wait) await(attempt);
+      if (!code && !wait) {
+        winner_ = &attempt;
+        stop();
+      }
+    }
+    if (code) last_error_ = code;
+    return !code;
+  }
+
+  void await(Attempt& attempt) {
     ++pending_;
     ++connecting_;
-    attempt.socket.async_connect(
-        to_endpoint(*attempt.address, port_),
-        [this, &attempt](const ErrorCodeSys& code) { answered(attempt, code); });
-    if (next_ < addresses_.size()) stagger();
+    attempt.socket.async_wait(TcpSocket::wait_write, [this, &attempt](ErrorCodeSys code) {
+      if (!code) {
+        code.assign(pending_error(attempt.socket.native_handle()),
+                    boost::system::system_category());
+      }
+      answered(attempt, code);
+    });
   }
 
   void stagger() {
@@ -88,7 +155,7 @@ class Race {
       winner_ = &attempt;
       stop();
     } else if (code && code != net::error::operation_aborted) {
-      last_error_ = code.message();
+      last_error_ = code;
       next_attempt();
     }
     finish_one();
@@ -117,28 +184,60 @@ class Race {
   int pending_ = 0, connecting_ = 0;
   Attempt* winner_ = nullptr;
   bool timed_out_ = false;
-  std::string last_error_ = "no address to connect to";
+  ErrorCodeSys last_error_;
   OneShot done_;
 };
 
-Error connect_error(const Permit& permit, std::string_view what) {
+std::string place(const Permit& permit) {
+  return permit.target().to_string();
+}
+
+// `code` may be ours: having no descriptor left is not the upstream's fault.
+Error connect_error(const Permit& permit, const ErrorCodeSys& code) {
+  if (code.value() == EMFILE || code.value() == ENFILE) {
+    return Error{Side::self, ErrorCode::limit,
+                 "nono has no file descriptor left to connect to " + place(permit) + " with",
+                 "raise the limit of open files (ulimit -n), or let fewer connections in"};
+  }
+  const std::string why = code ? code.message() : "no address to connect to";
   return Error{Side::upstream, ErrorCode::connect_failed,
-               "cannot connect to " + permit.target().to_string() + ": " + std::string(what),
+               "cannot connect to " + place(permit) + ": " + why,
                "check that the host is up and reachable from this machine"};
 }
 
-// One address on a fast network connects within the call: nothing is allocated or suspended then.
-Result<bool> connect_at_once(TcpSocket& socket, const net::ip::tcp::endpoint& endpoint) {
+Error too_long(const Permit& permit) {
+  return Error{Side::upstream,
+               ErrorCode::connect_timeout,
+               "connecting to " + place(permit) + " took too long",
+               {}};
+}
+
+// The only address there is: no race, no timers of its own.
+Awaitable<Result<Dialled>> dial_one(const Permit& permit, const IpAddress& address,
+                                    Deadlines& deadlines, std::chrono::milliseconds time_max) {
+  const Executor executor = co_await net::this_coro::executor;
+  const net::ip::tcp::endpoint endpoint = to_endpoint(address, permit.target().port);
   ErrorCodeSys code;
-  socket.open(endpoint.protocol(), code);
-  if (!code) socket.non_blocking(true, code);
-  if (code) return fail(Error{Side::self, ErrorCode::io, code.message(), {}});
-  if (::connect(socket.native_handle(), endpoint.data(), static_cast<socklen_t>(endpoint.size())) ==
-      0) {
-    return true;
+  UniqueFd fd = begin_connect(endpoint, address, code);
+  const bool wait = code == net::error::in_progress;
+  if (code && !wait) co_return fail(connect_error(permit, code));
+  TcpSocket socket(executor);
+  code = adopt(fd, endpoint, socket);
+  if (code) co_return fail(connect_error(permit, code));
+  Dialled dialled;
+  dialled.stream = std::make_unique<TcpStream>(std::move(socket), deadlines);
+  dialled.address = address;
+  if (wait) {
+    TcpStream& stream = *dialled.stream;
+    stream.expires_after(time_max);
+    auto writable = co_await stream.wait_writable();
+    if (stream.timed_out()) co_return fail(too_long(permit));
+    if (!writable) co_return fail(writable.error());
+    code.assign(pending_error(stream.native_handle()), boost::system::system_category());
+    if (code) co_return fail(connect_error(permit, code));
+    stream.never_expires();
   }
-  if (errno == EINPROGRESS) return false;
-  return fail(errno_error(errno, "connect", Side::upstream));
+  co_return dialled;
 }
 
 }  // namespace
@@ -147,41 +246,13 @@ Awaitable<Result<Dialled>> dial(const Permit& permit, const dns::VettedAddresses
                                 Deadlines& deadlines, std::chrono::milliseconds time_max) {
   const Executor executor = co_await net::this_coro::executor;
   const std::vector<IpAddress>& addresses = vetted.addresses();
-  const Port port = permit.target().port;
   if (addresses.size() == 1) {
-    const net::ip::tcp::endpoint endpoint = to_endpoint(addresses.front(), port);
-    auto stream = std::make_unique<TcpStream>(TcpSocket(executor), deadlines);
-    auto connected = connect_at_once(stream->socket(), endpoint);
-    if (!connected) co_return fail(connect_error(permit, connected.error().what));
-    if (!*connected) {
-      stream->expires_after(time_max);
-      auto writable = co_await stream->wait_writable();
-      int failure = 0;
-      socklen_t size = sizeof failure;
-      if (stream->socket().is_open()) {
-        ::getsockopt(stream->socket().native_handle(), SOL_SOCKET, SO_ERROR, &failure, &size);
-      }
-      if (stream->timed_out()) {
-        const std::string what = "connecting to " + permit.target().to_string() + " took too long";
-        co_return fail(ErrorCode::connect_timeout, what, {}, Side::upstream);
-      }
-      if (failure != 0) co_return fail(connect_error(permit, errno_error(failure, "connect").what));
-      if (!writable) co_return fail(connect_error(permit, writable.error().what));
-      stream->never_expires();
-    }
-    stream->prepare();
-    Dialled dialled;
-    dialled.stream = std::move(stream);
-    dialled.address = addresses.front();
-    co_return dialled;
+    co_return co_await dial_one(permit, addresses.front(), deadlines, time_max);
   }
-  Race race(executor, addresses, port, time_max);
+  Race race(executor, addresses, permit.target().port, time_max);
   auto start = [&race](auto handler) { race.start(OneShot(std::move(handler))); };
   co_await net::async_initiate<const net::deferred_t, void()>(start, net::deferred);
-  if (!race.won() && race.timed_out()) {
-    const std::string what = "connecting to " + permit.target().to_string() + " took too long";
-    co_return fail(ErrorCode::connect_timeout, what, {}, Side::upstream);
-  }
+  if (!race.won() && race.timed_out()) co_return fail(too_long(permit));
   if (!race.won()) co_return fail(connect_error(permit, race.last_error()));
   Dialled dialled;
   dialled.address = race.address();

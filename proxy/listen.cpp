@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "proxy/listen.hpp"
+#include "proxy/net/tcp_stream.hpp"
 
 namespace nono {
 
@@ -60,6 +61,7 @@ Result<UniqueFd> listen_tcp(const IpAddress& address, std::uint16_t port, bool r
   const int on = 1;
   ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (reuse_port) ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+  if (classify(address) == AddressClass::loopback) use_cubic(fd.get());
   sockaddr_storage storage;
   const socklen_t size = to_sockaddr(address, port, storage);
   if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&storage), size) != 0 ||

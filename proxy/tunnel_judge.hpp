@@ -11,12 +11,13 @@ namespace nono {
 
 class TunnelJudge final : public FirstBytesJudge {
  public:
-  // All three must outlive the judge.
-  TunnelJudge(const policy::Engine& engine, const Permit& permit, const http::HeadLimits& limits)
-      : engine_(engine), permit_(permit), limits_(limits) {}
+  // Engine and limits must outlive the judge.
+  TunnelJudge(const policy::Engine& engine, Permit permit, const http::HeadLimits& limits)
+      : engine_(engine), permit_(std::move(permit)), limits_(limits) {}
 
   Verdict judge(std::string_view bytes) override;
 
+  const HostPort& target() const { return permit_.target(); }
   // Why, once refused (also when no verdict came in time).
   const Refusal& refusal() const { return refusal_; }
   // True where the client would understand an HTTP answer.
@@ -30,7 +31,7 @@ class TunnelJudge final : public FirstBytesJudge {
   Verdict refuse(std::string detail, std::string fix);
 
   const policy::Engine& engine_;
-  const Permit& permit_;
+  Permit permit_;
   const http::HeadLimits& limits_;
   Refusal refusal_{
       {Reason::authority_mismatch, {}}, "the tunnel's first bytes did not come in time", {}};

@@ -1,44 +1,78 @@
 #include "proxy/net/deadlines.hpp"
 
+#include <algorithm>
+
 namespace nono {
 
 namespace {
-constexpr std::chrono::milliseconds tick_length{100};
+
+using Clock = std::chrono::steady_clock;
+
+void empty(DeadlineLink& list) noexcept {
+  list.previous = list.next = &list;
 }
+
+void link(DeadlineLink& item, DeadlineLink& list) noexcept {
+  item.previous = list.previous;
+  item.next = &list;
+  item.previous->next = &item;
+  list.previous = &item;
+}
+
+void unlink_from_list(DeadlineLink& item) noexcept {
+  if (item.next == nullptr) return;
+  item.previous->next = item.next;
+  item.next->previous = item.previous;
+  item.previous = item.next = nullptr;
+}
+
+}  // namespace
 
 Expiring::~Expiring() {
   unlink();
 }
 
 void Expiring::unlink() noexcept {
-  if (next_ == nullptr) return;
-  previous_->next_ = next_;
-  next_->previous_ = previous_;
-  previous_ = next_ = nullptr;
+  unlink_from_list(*this);
 }
 
-Deadlines::Deadlines(Executor executor) : timer_(executor), now_(std::chrono::steady_clock::now()) {
-  armed_.previous_ = armed_.next_ = &armed_;
+Deadlines::Deadlines(Executor executor, std::chrono::milliseconds tick_length)
+    : timer_(executor), tick_length_(tick_length), start_(Clock::now()), now_(start_) {
+  for (DeadlineLink& slot : wheel_) empty(slot);
 }
 
 Deadlines::~Deadlines() {
   // Streams may outlive the registry only while a failed start is being unwound: let them go.
-  while (armed_.next_ != &armed_) armed_.next_->unlink();
-  armed_.previous_ = armed_.next_ = nullptr;
+  for (DeadlineLink& slot : wheel_) {
+    while (slot.next != &slot) unlink_from_list(*slot.next);
+  }
+}
+
+// When to look at `item`: at the first tick behind its time, or as late as the wheel allows.
+std::int64_t Deadlines::turn_of(const Expiring& item) const {
+  const std::int64_t due = (item.when_ - start_ + tick_length_ - Clock::duration(1)) / tick_length_;
+  return std::clamp<std::int64_t>(due, ticked_ + 1, ticked_ + slots - 1);
+}
+
+void Deadlines::hang(Expiring& item, std::int64_t tick) noexcept {
+  item.looked_at_ = tick;
+  link(item, slot_of(tick));
 }
 
 void Deadlines::arm(Expiring& item, std::chrono::milliseconds after) {
   if (item.expired_) return;
-  item.when_ = std::chrono::steady_clock::now() + after;
-  if (item.next_ == nullptr) link(item, armed_);
-  if (!running_ && !stopped_) schedule();
-}
-
-void Deadlines::link(Expiring& item, Head& list) noexcept {
-  item.previous_ = list.previous_;
-  item.next_ = &list;
-  item.previous_->next_ = &item;
-  list.previous_ = &item;
+  const Clock::time_point now = Clock::now();
+  item.when_ = now + after;
+  if (!running_ && !stopped_) {
+    ticked_ = (now - start_) / tick_length_;  // nothing hangs anywhere
+    schedule();
+  }
+  const std::int64_t turn = turn_of(item);
+  if (item.next != nullptr) {
+    if (item.looked_at_ <= turn) return;  // nearly always: it will move on by itself
+    item.unlink();
+  }
+  hang(item, turn);
 }
 
 void Deadlines::disarm(Expiring& item) noexcept {
@@ -50,9 +84,14 @@ void Deadlines::stop() {
   timer_.cancel();
 }
 
+bool Deadlines::anything_armed() const {
+  return std::any_of(wheel_.begin(), wheel_.end(),
+                     [](const DeadlineLink& slot) { return slot.next != &slot; });
+}
+
 void Deadlines::schedule() {
   running_ = true;
-  timer_.expires_after(tick_length);
+  timer_.expires_after(tick_length_);
   timer_.async_wait([this](const ErrorCodeSys& code) {
     // A cancelled wait may run when this registry is already being taken down: touch nothing.
     if (code) return;
@@ -60,27 +99,43 @@ void Deadlines::schedule() {
   });
 }
 
-void Deadlines::tick() {
-  running_ = false;
-  now_ = std::chrono::steady_clock::now();
-  Head due;
-  due.previous_ = due.next_ = &due;
-  for (Expiring* item = armed_.next_; item != &armed_;) {
-    Expiring* next = item->next_;
-    if (item->when_ <= now_) {
-      item->unlink();
-      link(*item, due);
+// Moves what is due from `slot` to `due`, and the rest to where its turn comes next.
+void Deadlines::collect(DeadlineLink& slot, DeadlineLink& due) noexcept {
+  for (DeadlineLink* at = slot.next; at != &slot;) {
+    auto& item = static_cast<Expiring&>(*at);
+    at = at->next;
+    if (item.looked_at_ > ticked_) continue;  // moved on to here in this very tick
+    item.unlink();
+    if (item.when_ <= now_) {
+      link(item, due);
+    } else {
+      hang(item, turn_of(item));
     }
-    item = next;
   }
+}
+
+void Deadlines::tick() {
+  now_ = Clock::now();
+  const std::int64_t reached = (now_ - start_) / tick_length_;
+  // After a long pause (a stopped process) each slot once is all of them.
+  const std::int64_t from = std::max(ticked_ + 1, reached - slots + 1);
+  ticked_ = reached;
+  DeadlineLink due;
+  empty(due);
+  for (std::int64_t tick = from; tick <= reached; ++tick) collect(slot_of(tick), due);
   // One at a time from the front: what expires may disarm, destroy or arm any other.
-  while (due.next_ != &due) {
-    Expiring* item = due.next_;
-    item->unlink();
-    item->expired_ = true;
-    item->on_expired();
+  while (due.next != &due) {
+    auto& item = static_cast<Expiring&>(*due.next);
+    item.unlink();
+    if (item.when_ > now_) {  // renewed by one that expired before it
+      hang(item, turn_of(item));
+      continue;
+    }
+    item.expired_ = true;
+    item.on_expired();
   }
-  if (armed_.next_ != &armed_ && !running_ && !stopped_) schedule();
+  running_ = false;
+  if (!stopped_ && anything_armed()) schedule();
 }
 
 }  // namespace nono

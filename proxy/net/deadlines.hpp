@@ -1,8 +1,10 @@
 #pragma once
-// Deadlines: one tick timer per io_context closes every stream whose time has passed. Costs a list
-// splice per renewal instead of a timer per operation (STYLE: "deadline registry").
+// Deadlines: one tick timer per io_context closes every stream whose time has passed. Renewing one
+// costs a store instead of a timer per operation (STYLE: "deadline registry").
 
+#include <array>
 #include <chrono>
+#include <cstdint>
 
 #include "proxy/net/asio.hpp"
 
@@ -10,8 +12,14 @@ namespace nono {
 
 class Deadlines;
 
+// Where something hangs in a list of deadlines; a list's head is one as well.
+struct DeadlineLink {
+  DeadlineLink* previous = nullptr;
+  DeadlineLink* next = nullptr;
+};
+
 // Something that can run out of time. Intrusive list node: neither copied nor moved.
-class Expiring {
+class Expiring : private DeadlineLink {
  public:
   Expiring() = default;
   Expiring(const Expiring&) = delete;
@@ -20,8 +28,8 @@ class Expiring {
   bool expired() const { return expired_; }
 
  protected:
-  // Called once, on the context's thread, when the time has passed. Must close, not cancel: a cancel
-  // is lost when no operation is pending at that instant.
+  // Called once, on the context's thread, when the time has passed. Must close, not cancel: a
+  // cancel is lost when no operation is pending at that instant.
   virtual void on_expired() noexcept = 0;
   // For what looks at something from time to time: called in on_expired(), lets it be armed again.
   void revive() noexcept { expired_ = false; }
@@ -29,16 +37,19 @@ class Expiring {
  private:
   friend class Deadlines;
   void unlink() noexcept;
-  Expiring* previous_ = nullptr;
-  Expiring* next_ = nullptr;
   std::chrono::steady_clock::time_point when_{};
+  std::int64_t looked_at_ = 0;  // the tick at which its turn in the wheel comes
   bool expired_ = false;
 };
 
-// The registry of one io_context. Resolution: one tick (100 ms), so a deadline is met late, never early.
+// The registry of one io_context: a wheel of lists, one per tick, so that a tick looks
+// only at what may be due. What is renewed stays where it hangs and moves on when its turn comes;
+// what is further away than the wheel is long is looked at once a turn. A deadline is met late by
+// up to a tick, never early.
 class Deadlines {
  public:
-  explicit Deadlines(Executor executor);
+  explicit Deadlines(Executor executor,
+                     std::chrono::milliseconds tick_length = std::chrono::milliseconds(100));
   ~Deadlines();
   Deadlines(const Deadlines&) = delete;
   Deadlines& operator=(const Deadlines&) = delete;
@@ -52,15 +63,23 @@ class Deadlines {
   void stop();
 
  private:
+  static constexpr std::int64_t slots = 256;  // 25.6 s
+  std::int64_t turn_of(const Expiring& item) const;
+  DeadlineLink& slot_of(std::int64_t tick) {
+    return wheel_[static_cast<std::size_t>(tick % slots)];
+  }
+  void hang(Expiring& item, std::int64_t tick) noexcept;
+  void collect(DeadlineLink& slot, DeadlineLink& due) noexcept;
+  bool anything_armed() const;
   void schedule();
   void tick();
-  struct Head : Expiring {
-    void on_expired() noexcept override {}
-  };
-  static void link(Expiring& item, Head& list) noexcept;
+
   SteadyTimer timer_;
-  Head armed_;  // unsorted: a tick walks all of it; renewing is writing one time_point
+  const std::chrono::steady_clock::duration tick_length_;
+  std::array<DeadlineLink, static_cast<std::size_t>(slots)> wheel_;
+  const std::chrono::steady_clock::time_point start_;
   std::chrono::steady_clock::time_point now_;
+  std::int64_t ticked_ = 0;  // the last tick whose slot was gone through
   bool running_ = false;
   bool stopped_ = false;
 };

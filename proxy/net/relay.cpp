@@ -2,35 +2,54 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
-#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <cerrno>
+#include <memory>
 #include <string>
 
 #include "proxy/net/one_shot.hpp"
+#include "proxy/net/splice_pipe.hpp"
 
 namespace nono {
 
 namespace {
 
 // A tunnel waits in a small receive, so that an idle one costs little; when that comes back full,
-// the rest is moved through one large buffer that all tunnels of the thread share.
-constexpr std::size_t small_bytes = 512;
+// the rest is moved through one large buffer that all tunnels of the thread share. One that moves
+// bulk waits without a buffer and moves it through a pipe, uncopied.
+constexpr std::size_t small_bytes = 256;
 constexpr std::size_t large_bytes = 256 * 1024;
 // Then the other connections have their turn.
-constexpr int large_rounds_max = 8;
+constexpr int rounds_max = 8;
 
-std::span<char> large_buffer() {
-  thread_local std::string buffer(large_bytes, '\0');
-  return buffer;
+// Bulk is what comes in large chunks without a break, and is so until chunks stay small.
+constexpr std::size_t bulk_chunk_bytes = 16 * 1024;
+constexpr std::uint32_t bulk_run_bytes = 512 * 1024;
+constexpr int small_chunks_max = 8;
+
+// What all tunnels of a thread share.
+struct Shared {
+  std::array<char, small_bytes + large_bytes> buffer;
+  PipePool pipes;
+};
+
+Shared& shared() {
+  thread_local const std::unique_ptr<Shared> of_thread = std::make_unique_for_overwrite<Shared>();
+  return *of_thread;
+}
+
+bool try_again(int error) {
+  return error == EAGAIN || error == EINTR;
 }
 
 // One tunnel. Lives in the coroutine frame of relay() until both directions are done, so the
 // handlers below may hold plain references.
 class Relay final : private Expiring {
  public:
-  Relay(TcpStream& client, TcpStream& upstream, const RelayLimits& limits, FirstBytesJudge* judge)
-      : client_(client), upstream_(upstream), limits_(limits), judge_(judge) {}
+  Relay(TcpStream& client, TcpStream& upstream, const RelayLimits& limits,
+        std::unique_ptr<FirstBytesJudge>& judge, RelayMeter* meter)
+      : client_(client), upstream_(upstream), limits_(limits), judge_(judge), meter_(meter) {}
   void start(std::string_view early, OneShot done) {
     done_ = std::move(done);
     client_.never_expires();
@@ -40,9 +59,8 @@ class Relay final : private Expiring {
       receive(up_);
     } else if (judge_ != nullptr) {
       peek(early);
-    } else {
-      up_.moved += early.size();
-      if (send(up_, early)) receive(up_);
+    } else if (send(up_, early)) {
+      receive(up_);
     }
     receive(down_);
   }
@@ -55,17 +73,40 @@ class Relay final : private Expiring {
   }
 
  private:
+  // Bytes that a socket had no room for.
+  struct Unsent {
+    std::string bytes;
+    std::size_t at = 0;
+  };
   struct Direction {
     TcpStream& from;
     TcpStream& to;
-    std::uint64_t moved = 0;
-    std::string unsent;  // what `to` had no room for
-    std::size_t unsent_at = 0;
+    std::uint64_t moved = 0;             // taken by the socket of `to`
+    std::unique_ptr<Unsent> unsent{};    // what waits for room, either copied
+    std::unique_ptr<SplicePipe> pipe{};  // or in here; lent by the thread while bytes are under way
+    std::uint32_t run = 0;               // bytes that came in large chunks without a break
+    std::uint8_t small_chunks = 0;       // one after another, while it is bulk
+    bool bulk = false;
+    bool unspliceable = false;
     std::array<char, small_bytes> small{};
+  };
+  enum class Step : std::uint8_t {
+    moved,   // and there may be more
+    dry,     // nothing is there now
+    parted,  // ended, broken, or waiting for room: others go on from here
   };
 
   void renew() {
     if (!peeking_) client_.deadlines().arm(*this, limits_.idle);
+    if (meter_ != nullptr && client_.deadlines().now() != reported_) report();
+  }
+
+  // What has moved since the last time.
+  void report() {
+    reported_ = client_.deadlines().now();
+    meter_->moved(up_.moved - reported_up_, down_.moved - reported_down_);
+    reported_up_ = up_.moved;
+    reported_down_ = down_.moved;
   }
 
   // Whatever either direction is waiting for, it waits on one of these two sockets.
@@ -78,13 +119,13 @@ class Relay final : private Expiring {
   // Adds to what the client sent first and asks for a verdict on all of it.
   void peek(std::string_view more) {
     if (!peeking_) {
-      peeking_ = true;
+      peeking_ = std::make_unique<std::string>();
       client_.deadlines().arm(*this, limits_.peek);
     }
-    up_.unsent += more;
-    FirstBytesJudge::Verdict verdict = judge_->judge(up_.unsent);
+    *peeking_ += more;
+    FirstBytesJudge::Verdict verdict = judge_->judge(*peeking_);
     if (verdict == FirstBytesJudge::Verdict::more) {
-      if (up_.unsent.size() < limits_.peek_bytes_max) return receive(up_);
+      if (peeking_->size() < limits_.peek_bytes_max) return receive(up_);
       verdict = FirstBytesJudge::Verdict::refuse;
     }
     if (verdict == FirstBytesJudge::Verdict::refuse) {
@@ -92,13 +133,10 @@ class Relay final : private Expiring {
       upstream_.close();
       return finish_one();
     }
-    judge_ = nullptr;
-    peeking_ = false;
+    judge_.reset();
+    const std::unique_ptr<std::string> first = std::move(peeking_);
     renew();
-    const std::string first = std::move(up_.unsent);
-    up_.unsent.clear();
-    up_.moved += first.size();
-    if (send(up_, first)) receive(up_);
+    if (send(up_, *first)) receive(up_);
   }
 
   void receive(Direction& way) {
@@ -112,49 +150,137 @@ class Relay final : private Expiring {
     if (code == net::error::eof) return ended(way);
     if (code) return broke(way);
     renew();
-    const std::string_view data(way.small.data(), count);
-    if (judge_ != nullptr && &way == &up_) return peek(data);
-    way.moved += count;
+    std::string_view data(way.small.data(), count);
+    bool broken = false;
+    if (count == way.small.size()) data = with_the_rest(way, broken);
+    if (judge_ != nullptr && &way == &up_) {
+      // What came last of all is no ground to let anything pass.
+      return broken ? broke(way) : peek(data);
+    }
     if (!send(way, data)) return;
-    if (count == way.small.size()) return drain(way);
-    receive(way);
+    if (broken) return broke(way);
+    weigh(way, data.size());
+    if (data.size() < bulk_chunk_bytes) return receive(way);
+    move(way);
   }
 
-  // Moves what is there through the shared buffer.
-  void drain(Direction& way) {
-    const std::span<char> buffer = large_buffer();
-    for (int round = 0; round < large_rounds_max; ++round) {
-      const ssize_t count =
-          ::recv(way.from.socket().native_handle(), buffer.data(), buffer.size(), MSG_DONTWAIT);
-      if (count == 0) return ended(way);
-      if (count < 0) {
-        if (errno == EAGAIN || errno == EINTR) break;
-        return broke(way);
-      }
-      way.moved += static_cast<std::uint64_t>(count);
-      if (!send(way, {buffer.data(), static_cast<std::size_t>(count)})) return;
-      if (static_cast<std::size_t>(count) < small_bytes) break;
+  // What the small receive brought and what was behind it, in the shared buffer.
+  std::string_view with_the_rest(Direction& way, bool& broken) {
+    char* const buffer = shared().buffer.data();
+    std::copy(way.small.begin(), way.small.end(), buffer);
+    const ssize_t more =
+        ::recv(way.from.socket().native_handle(), buffer + small_bytes, large_bytes, MSG_DONTWAIT);
+    broken = more < 0 && !try_again(errno);  // the error is told once only
+    return {buffer, small_bytes + static_cast<std::size_t>(std::max<ssize_t>(more, 0))};
+  }
+
+  // Decides whether this direction moves bulk.
+  static void weigh(Direction& way, std::size_t chunk) {
+    if (chunk >= bulk_chunk_bytes) {
+      way.small_chunks = 0;
+      way.run = static_cast<std::uint32_t>(std::min<std::size_t>(way.run + chunk, bulk_run_bytes));
+      if (way.run == bulk_run_bytes) way.bulk = !way.unspliceable;
+    } else if (!way.bulk || ++way.small_chunks > small_chunks_max) {
+      way.bulk = false;
+      way.run = 0;
     }
-    receive(way);
+  }
+
+  // Moves what is there; then waits for more.
+  void move(Direction& way) {
+    Step step = Step::moved;
+    for (int round = 0; round < rounds_max && step == Step::moved; ++round) {
+      step = way.bulk ? splice_once(way) : copy_once(way);
+    }
+    if (step == Step::parted) return;
+    give_back(way);
+    if (!way.bulk) return receive(way);
+    way.from.socket().async_wait(TcpSocket::wait_read, [this, &way](const ErrorCodeSys& code) {
+      if (code) return broke(way);
+      renew();
+      move(way);
+    });
+  }
+
+  Step copy_once(Direction& way) {
+    give_back(way);
+    const std::span<char> buffer(shared().buffer.data(), large_bytes);
+    const ssize_t count =
+        ::recv(way.from.socket().native_handle(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+    if (count <= 0) return nothing_came(way, count);
+    const auto chunk = static_cast<std::size_t>(count);
+    weigh(way, chunk);
+    if (!send(way, {buffer.data(), chunk})) return Step::parted;
+    return chunk < bulk_chunk_bytes ? Step::dry : Step::moved;
+  }
+
+  Step splice_once(Direction& way) {
+    if (!way.pipe) way.pipe = shared().pipes.take();
+    if (!way.pipe) return copy_once(way);
+    const ssize_t count = way.pipe->fill(way.from.socket().native_handle());
+    if (count < 0 && (errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP)) {
+      way.unspliceable = true;
+      way.bulk = false;
+      return copy_once(way);
+    }
+    if (count <= 0) return nothing_came(way, count);
+    weigh(way, static_cast<std::size_t>(count));
+    return pour(way) ? Step::moved : Step::parted;
+  }
+
+  // A read that brought nothing: why.
+  Step nothing_came(Direction& way, ssize_t count) {
+    if (count < 0 && try_again(errno)) return Step::dry;
+    if (count == 0) {
+      ended(way);
+    } else {
+      broke(way);
+    }
+    return Step::parted;
   }
 
   // True when all of it went; otherwise the rest is kept and sent when there is room, or the relay
   // broke.
   bool send(Direction& way, std::string_view data) {
-    const int fd = way.to.socket().native_handle();
-    while (!data.empty()) {
-      const ssize_t count = ::send(fd, data.data(), data.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-      if (count >= 0) {
-        data.remove_prefix(static_cast<std::size_t>(count));
-      } else if (errno == EAGAIN) {
-        way.unsent.assign(data);
-        way.unsent_at = 0;
-        wait_for_room(way);
-        return false;
-      } else if (errno != EINTR) {
-        broke(way);
-        return false;
+    data.remove_prefix(send_some(way, data));
+    if (data.empty()) return true;
+    if (!try_again(errno)) {
+      broke(way);
+      return false;
+    }
+    way.unsent = std::make_unique<Unsent>();
+    way.unsent->bytes = data;
+    wait_for_room(way);
+    return false;
+  }
+
+  // Bytes taken at once; where that is not all, errno says why.
+  static std::size_t send_some(Direction& way, std::string_view data) {
+    std::size_t taken = 0;
+    while (taken < data.size()) {
+      const ssize_t count = ::send(way.to.socket().native_handle(), data.data() + taken,
+                                   data.size() - taken, MSG_NOSIGNAL | MSG_DONTWAIT);
+      if (count < 0) break;
+      taken += static_cast<std::size_t>(count);
+    }
+    way.moved += taken;
+    return taken;
+  }
+
+  // The same for what is in the pipe.
+  bool pour(Direction& way) {
+    while (way.pipe->held() > 0) {
+      const ssize_t count = way.pipe->pour(way.to.socket().native_handle());
+      if (count > 0) {
+        way.moved += static_cast<std::uint64_t>(count);
+        continue;
       }
+      if (count < 0 && try_again(errno)) {
+        wait_for_room(way);
+      } else {
+        broke(way);
+      }
+      return false;
     }
     return true;
   }
@@ -162,27 +288,43 @@ class Relay final : private Expiring {
   void wait_for_room(Direction& way) {
     way.to.socket().async_wait(TcpSocket::wait_write, [this, &way](const ErrorCodeSys& code) {
       if (code) return broke(way);
-      const std::string_view rest = std::string_view(way.unsent).substr(way.unsent_at);
-      const ssize_t count = ::send(way.to.socket().native_handle(), rest.data(), rest.size(),
-                                   MSG_NOSIGNAL | MSG_DONTWAIT);
-      if (count < 0 && errno != EAGAIN && errno != EINTR) return broke(way);
-      if (count > 0) {
-        renew();
-        way.unsent_at += static_cast<std::size_t>(count);
-      }
-      if (way.unsent_at < way.unsent.size()) return wait_for_room(way);
-      std::string().swap(way.unsent);
-      drain(way);
+      const std::uint64_t before = way.moved;
+      const bool all = way.unsent ? send_unsent(way) : pour(way);
+      if (way.moved != before && !broken_) renew();
+      if (all) move(way);
     });
   }
 
+  bool send_unsent(Direction& way) {
+    Unsent& unsent = *way.unsent;
+    unsent.at += send_some(way, std::string_view(unsent.bytes).substr(unsent.at));
+    if (unsent.at == unsent.bytes.size()) {
+      way.unsent.reset();
+      return true;
+    }
+    if (try_again(errno)) {
+      wait_for_room(way);
+    } else {
+      broke(way);
+    }
+    return false;
+  }
+
+  static void give_back(Direction& way) {
+    if (way.pipe) shared().pipes.give_back(std::move(way.pipe));
+  }
+
   void ended(Direction& way) {
-    ErrorCodeSys ignored;
-    way.to.socket().shutdown(TcpSocket::shutdown_send, ignored);
+    give_back(way);
+    if (finished_ == 0) {  // otherwise both are about to be closed
+      ErrorCodeSys ignored;
+      way.to.socket().shutdown(TcpSocket::shutdown_send, ignored);
+    }
     finish_one();
   }
 
-  void broke(Direction&) {
+  void broke(Direction& way) {
+    give_back(way);
     broken_ = true;
     if (!refused_) client_.close();
     upstream_.close();
@@ -194,107 +336,35 @@ class Relay final : private Expiring {
     if (!refused_) client_.close();
     client_.deadlines().disarm(*this);
     upstream_.close();
+    if (meter_ != nullptr) report();
     done_.complete(client_.socket().get_executor());
   }
 
   TcpStream& client_;
   TcpStream& upstream_;
   const RelayLimits& limits_;
-  FirstBytesJudge* judge_;
-  Direction up_{client_, upstream_, 0, {}, 0, {}};
-  Direction down_{upstream_, client_, 0, {}, 0, {}};
+  std::unique_ptr<FirstBytesJudge>& judge_;
+  RelayMeter* meter_;
+  std::chrono::steady_clock::time_point reported_ = client_.deadlines().now();
+  std::uint64_t reported_up_ = 0, reported_down_ = 0;
+  std::unique_ptr<std::string> peeking_;  // what the client sent so far, until there is a verdict
+  Direction up_{client_, upstream_};
+  Direction down_{upstream_, client_};
   OneShot done_;
   int finished_ = 0;
   bool broken_ = false;
-  bool peeking_ = false;
   bool refused_ = false;
 };
-
-// One direction of relay_streams().
-struct Pipe {
-  ByteStream& from;
-  ByteStream& to;
-  std::string_view early;
-  std::chrono::milliseconds idle;
-  RelayFilter* filter;
-
-  // Both: the other direction may have ended long ago, and then nothing else wakes who waits here.
-  void renew() const {
-    from.expires_after(idle);
-    to.expires_after(idle);
-  }
-  void close() const {
-    from.close();
-    to.close();
-  }
-};
-
-Awaitable<Result<std::uint64_t>> pump(Pipe pipe) {
-  std::uint64_t moved = 0;
-  std::string filtered;
-  std::string buffer(16 * 1024, '\0');
-  std::string_view data = pipe.early;
-  while (true) {
-    pipe.renew();
-    moved += data.size();
-    if (pipe.filter != nullptr) {
-      filtered.clear();
-      auto fed = pipe.filter->feed(data, filtered);
-      data = filtered;
-      if (!fed) {
-        pipe.close();
-        co_return fail(fed.error());
-      }
-    }
-    auto sent = co_await pipe.to.write_all(data);
-    if (!sent) {
-      pipe.close();
-      co_return fail(sent.error());
-    }
-    auto count = co_await pipe.from.read_some(buffer);
-    if (!count) {
-      pipe.close();
-      co_return fail(count.error());
-    }
-    if (*count == 0) break;
-    data = std::string_view(buffer.data(), *count);
-  }
-  if (pipe.filter != nullptr) {
-    filtered.clear();
-    pipe.filter->finish(filtered);
-    co_await pipe.to.write_all(filtered);
-  }
-  co_await pipe.to.shutdown_send();
-  co_return moved;
-}
 
 }  // namespace
 
 Awaitable<RelayResult> relay(TcpStream& client, TcpStream& upstream, std::string_view early,
-                             const RelayLimits& limits, FirstBytesJudge* judge) {
-  Relay tunnel(client, upstream, limits, judge);
+                             const RelayLimits& limits, std::unique_ptr<FirstBytesJudge>& judge,
+                             RelayMeter* meter) {
+  Relay tunnel(client, upstream, limits, judge, meter);
   auto start = [&tunnel, early](auto handler) { tunnel.start(early, OneShot(std::move(handler))); };
   co_await net::async_initiate<const net::deferred_t, void()>(start, net::deferred);
   co_return tunnel.result();
-}
-
-Awaitable<RelayResult> relay_streams(ByteStream& client, ByteStream& upstream,
-                                     std::string_view early_client, std::string_view early_upstream,
-                                     std::chrono::milliseconds idle, RelayFilter* to_client) {
-  using namespace net::experimental::awaitable_operators;
-  const Pipe up_pipe{client, upstream, early_client, idle, nullptr};
-  const Pipe down_pipe{upstream, client, early_upstream, idle, to_client};
-  auto [up, down] = co_await (pump(up_pipe) && pump(down_pipe));
-  RelayResult result;
-  result.bytes_to_upstream = up.value_or(0);
-  result.bytes_to_client = down.value_or(0);
-  if (!up || !down) {
-    const ErrorCode code = up ? down.error().code : up.error().code;
-    result.end = code == ErrorCode::timeout ? RelayEnd::idle : RelayEnd::reset;
-  }
-  client.close();
-  upstream.close();
-  co_return result;
 }
 
 }  // namespace nono

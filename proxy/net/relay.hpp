@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <string_view>
 
 #include "proxy/net/tcp_stream.hpp"
@@ -37,15 +38,27 @@ struct RelayResult {
   RelayEnd end = RelayEnd::finished;
 };
 
+// Told what moves while it moves: at most once a tick (100 ms), and when the relay ends.
+class RelayMeter {
+ public:
+  virtual ~RelayMeter() = default;
+  // Bytes since the last call.
+  virtual void moved(std::uint64_t to_upstream, std::uint64_t to_client) noexcept = 0;
+};
+
 // Relays until both directions ended, one broke off, or nothing moved for the idle time. `early`
 // are bytes already received from the client. With a `judge` nothing of the client's goes upstream
-// before its verdict; the upstream's bytes flow at once, for protocols in which the server speaks
-// first. On return the upstream is closed, and the client unless the end is `refused`.
+// before its verdict, and it is freed once it lets the client pass; the upstream's bytes flow at
+// once, for protocols in which the server speaks first. On return the upstream is closed, and the
+// client unless the end is `refused`. Closing either stream from outside ends the relay. Bytes
+// count once the receiving socket has taken them. All arguments must outlive the await; SIGPIPE
+// must be ignored.
 Awaitable<RelayResult> relay(TcpStream& client, TcpStream& upstream, std::string_view early,
-                             const RelayLimits& limits, FirstBytesJudge* judge = nullptr);
+                             const RelayLimits& limits, std::unique_ptr<FirstBytesJudge>& judge,
+                             RelayMeter* meter = nullptr);
 
-// Changes what the upstream sends before the client sees it. `out` is appended to; an error ends the
-// relay.
+// Changes what the upstream sends before the client sees it. `out` is appended to; an error ends
+// the relay.
 class RelayFilter {
  public:
   virtual ~RelayFilter() = default;

@@ -16,6 +16,11 @@ constexpr std::size_t drain_bytes_max = 256 * 1024;
 
 }  // namespace
 
+void use_cubic(int fd) noexcept {
+  constexpr std::string_view name = "cubic";
+  ::setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name.data(), static_cast<socklen_t>(name.size()));
+}
+
 TcpStream::TcpStream(TcpSocket socket, Deadlines& deadlines)
     : socket_(std::move(socket)), deadlines_(deadlines) {
   if (socket_.is_open()) prepare();
@@ -114,6 +119,12 @@ void TcpStream::close() noexcept {
 bool TcpStream::peer_ended() noexcept {
   pollfd state{socket_.native_handle(), POLLRDHUP, 0};
   return ::poll(&state, 1, 0) > 0;
+}
+
+bool TcpStream::is_quiet() noexcept {
+  char byte = 0;
+  return socket_.is_open() &&
+         ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
 void TcpStream::on_expired() noexcept {

@@ -12,10 +12,16 @@
 
 namespace nono {
 
+// For sockets whose peer is on this machine, before they connect or listen (what they accept
+// inherits it): cubic instead of a congestion control that paces, such as BBR, which on loopback
+// costs a wake-up for every few packets and gives nothing. Where the system forbids it
+// (net.ipv4.tcp_allowed_congestion_control) nothing changes.
+void use_cubic(int fd) noexcept;
+
 class TcpStream final : public ByteStream, private Expiring {
  public:
-  // Takes a socket; a connected one is prepared (non-blocking, TCP_NODELAY), a closed one is connected by
-  // the dialler, which then calls prepare().
+  // Takes a socket; a connected one is prepared (non-blocking, TCP_NODELAY), a closed one is
+  // connected by the dialler, which then calls prepare().
   TcpStream(TcpSocket socket, Deadlines& deadlines);
   void prepare() noexcept;
   ~TcpStream() override;
@@ -26,12 +32,13 @@ class TcpStream final : public ByteStream, private Expiring {
   Awaitable<void> close_gracefully() override;
   void close() noexcept override;
   bool peer_ended() noexcept override;
+  bool is_quiet() noexcept override;
 
   void expires_after(std::chrono::milliseconds after) override { deadlines_.arm(*this, after); }
   void never_expires() noexcept override { deadlines_.disarm(*this); }
   bool timed_out() const { return expired(); }
-  // What to send, as far as it goes at once, if the deadline passes (a 408 while a head is awaited). Empty:
-  // nothing. The view must stay valid until replaced; string literals do.
+  // What to send, as far as it goes at once, if the deadline passes (a 408 while a head is
+  // awaited). Empty: nothing. The view must stay valid until replaced; string literals do.
   void last_words(std::string_view words) noexcept { last_words_ = words; }
 
   TcpSocket& socket() { return socket_; }
