@@ -12,7 +12,7 @@ AUDIT = "audit.jsonl"
 class Nono:
     """One configuration in a folder of its own; `phantom(NAME)` once it has started."""
 
-    def __init__(self, program, folder, key, rules=(), threads=1, denied=(), dns=False, host="127.79.0.4"):
+    def __init__(self, program, folder, key, rules=(), threads=1, denied=(), dns=False, sessions=0, host="127.79.0.4"):
         self.folder, self.address = folder, f"{host}:8888"
         self.dns_address = f"{host}:5300"
         self.program = program
@@ -23,6 +23,7 @@ class Nono:
         base = folder.parent
         listed = "\n".join(f"    - {rule}" for rule in ["'*.bench.example:9000'", "127.77.0.0/24:9000", *rules])
         refused = "\n".join(f"    - {name}" for name in denied)
+        further = "\n".join(f"  - {{name: s{at}, network: {{allow_domain: [s{at}.example]}}}}" for at in range(sessions))
         (folder / "nono.yaml").write_text(f"""
 listen: {self.address}
 threads: {threads}
@@ -57,7 +58,8 @@ env_file:
   format: json
 limits:
   connections_max: {2 * CONNECTIONS}
-""")
+{"sessions:" if sessions else ""}
+{further}""")
 
     def command(self):
         return [str(self.program), "proxy", "--config", str(self.folder / "nono.yaml")]

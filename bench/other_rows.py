@@ -91,6 +91,11 @@ def workers(bench):
                                        "2 workers": {"threads": 2, "cores": CORES, "host": "127.79.0.14"}}, 2)
 
 
+def sessions(bench):
+    """CONNECT beside ten thousand other sessions and beside none."""
+    return compared(bench, "sessions", {"1 session": {}, "10,001 sessions": {"sessions": 10_000, "host": "127.79.0.14"}}, 2)
+
+
 def memory(bench):
     """[(requests so far, RSS bytes)] over a million forward requests."""
     steps = [1_000, 10_000, 50_000, 100_000] if bench.options.quick else [10_000, 100_000, 500_000, 1_000_000]

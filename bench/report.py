@@ -59,7 +59,8 @@ def tables(data, rows):
         found.append((f"idle tunnels ({data['idle_tunnels']:,} held)", "", *idle_table(data["idle"])))
     if any(data.get("dns", {}).values()):
         found.append(("DNS stub", "", *dns_table(data["dns"])))
-    for key, title in (("rules", "CONNECT by number of host rules"), ("workers", "CONNECT with one and two workers")):
+    for key, title in (("rules", "CONNECT by number of host rules"), ("workers", "CONNECT with one and two workers"),
+                       ("sessions", "CONNECT by number of sessions")):
         if data.get(key):
             found.append((title, "", ["", "CPU µs each"], [[name, f"{one['cpu_us']:.1f}"] for name, one in data[key].items()]))
     if data.get("policy_decide"):
@@ -139,11 +140,16 @@ class Budgets:
             self.at_least(f"DNS {kind}: of dnsmasq's", nono, one.get("dnsmasq", {}).get("per_cpu_second"), 1)
 
     def scaling(self):
-        rules, workers = self.data.get("rules", {}), self.data.get("workers", {})
+        rules, workers, sessions = (self.data.get(key, {}) for key in ("rules", "workers", "sessions"))
         self.at_most("100,000 host rules: CPU per CONNECT, of 10 rules'", rules.get("100,000 rules", {}).get("cpu_us"),
                      rules.get("10 rules", {}).get("cpu_us"), 1.2)
+        decided = (self.data.get("policy_decide") or {}).get("zipf")
+        if decided:
+            self.at_most("100,000 host rules: deciding alone, of 10 rules'", decided[1], decided[0], 1.2)
         self.at_most("two workers: CPU per CONNECT, of one worker's", workers.get("2 workers", {}).get("cpu_us"),
                      workers.get("1 worker", {}).get("cpu_us"), 1.1)
+        self.at_most("10,001 sessions: CPU per CONNECT, of one's", sessions.get("10,001 sessions", {}).get("cpu_us"),
+                     sessions.get("1 session", {}).get("cpu_us"), 1.1)
         memory = self.data.get("memory") or []
         if len(memory) == 4:
             self.at_most(f"memory after {memory[3][0]:,} requests, of that after {memory[1][0]:,}", memory[3][1], memory[1][1], 1.05)
@@ -168,8 +174,9 @@ def print_all(data, rows):
         width = max(len(line["what"]) for line in budgets)
         for line in budgets:
             print(f"  {'holds ' if line['holds'] else 'MISSES'}  {line['what'].ljust(width)}  {line['figure']} ({line['bound']})")
+    print()
     for problem in data["problems"]:
-        print(f"\nINVALID: {problem}")
+        print(f"INVALID: {' '.join(problem.split())}")
 
 
 MATRIX = (("connect", "CONNECT µs"), ("rtt", "round trip µs"), ("down", "bulk down s/GiB"), ("up", "up s/GiB"), ("http", "forward HTTP µs"),
@@ -199,8 +206,9 @@ def markdown_table(heads, lines):
 def markdown(data, rows):
     """What the README shows, with date and machine."""
     machine = data["machine"]
+    busy = f" Other work ran beside it (load average {machine['load']:.0f}): ratios only, and those roughly." if machine["load"] > 1 else ""
     text = [f"{machine['time'][:10]}, {machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}; medians of "
-            f"{data['rounds']} interleaved rounds, lower is better.\n"]
+            f"{data['rounds']} interleaved rounds, lower is better.{busy}\n"]
     if data["load"]:
         text.append(markdown_table(*matrix(data)))
         text.append(" ".join(dict.fromkeys(note for row in rows if data["load"].get(row.name) for note in row.notes)) + "\n")

@@ -29,7 +29,7 @@ import resolvers
 from process import CORES, LOAD_CORE, PROXY_CORE, pinned, raise_descriptor_limit
 from rows import LOAD_ROWS, Bench, run_load_row
 
-OTHER_ROWS = ("idle", "dns", "rules", "workers", "memory", "launch")
+OTHER_ROWS = ("idle", "dns", "rules", "workers", "sessions", "memory", "launch")
 ALL_ROWS = [*(row.name for row in LOAD_ROWS), *OTHER_ROWS]
 
 
@@ -51,6 +51,7 @@ def arguments():
     parser.add_argument("--only", type=listed, help="who takes part, such as nono,haproxy,copy relay")
     parser.add_argument("--out", type=absolute, default="build/bench", help="folder of results.json and speed.svg")
     parser.add_argument("--markdown", action="store_true", help="write speed.md there, too")
+    parser.add_argument("--readme", action="store_true", help="put the tables into README.md and the plot into docs/speed.svg")
     options = parser.parse_args()
     unknown = [name for name in options.rows if name not in ALL_ROWS]
     if unknown:
@@ -61,7 +62,7 @@ def arguments():
 def machine():
     cpu = [line.split(":", 1)[1].strip() for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
            if line.startswith("model name")]
-    return {"cpu": cpu[0] if cpu else "unknown", "cores": len(CORES), "kernel": os.uname().release,
+    return {"cpu": cpu[0] if cpu else "unknown", "cores": len(CORES), "kernel": os.uname().release, "load": os.getloadavg()[0],
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
 
 
@@ -76,32 +77,46 @@ def measure(bench, options, tunnels):
     data = {"machine": machine(), "quick": options.quick, "rounds": bench.rounds, "load": {}, "raw": {}, "problems": bench.problems}
 
     def begin(name):
-        print(f"{time.strftime('%H:%M:%S')} {name}", flush=True)
+        if name in options.rows:
+            print(f"{time.strftime('%H:%M:%S')} {name}", flush=True)
         return name in options.rows
 
     for row in LOAD_ROWS:
-        if row.name in options.rows and begin(row.name):
+        if begin(row.name):
             data["raw"][row.name] = run_load_row(bench, row)
             data["load"][row.name] = report.medians(data["raw"][row.name])
-    if "idle" in options.rows and begin("idle"):
+    if begin("idle"):
         data["idle_tunnels"] = tunnels
         data["idle"] = other_rows.idle(bench, tunnels)
-    if "dns" in options.rows and begin("dns"):
+    if begin("dns"):
         data["raw"]["dns"] = resolvers.measure(bench)
         data["dns"] = {kind: report.medians(found) for kind, found in data["raw"]["dns"].items()}
     if not bench.wanted("nono"):
         return data
-    if "rules" in options.rows and begin("rules"):
+    if begin("rules"):
         data["raw"]["rules"], data["policy_decide"] = other_rows.rules(bench)
         data["rules"] = report.medians(data["raw"]["rules"])
-    if "workers" in options.rows and begin("workers"):
-        data["raw"]["workers"] = other_rows.workers(bench)
-        data["workers"] = report.medians(data["raw"]["workers"])
-    if "memory" in options.rows and begin("memory"):
+    for name, run in (("workers", other_rows.workers), ("sessions", other_rows.sessions)):
+        if begin(name):
+            data["raw"][name] = run(bench)
+            data[name] = report.medians(data["raw"][name])
+    if begin("memory"):
         data["memory"] = other_rows.memory(bench)
-    if "launch" in options.rows and begin("launch"):
+    if begin("launch"):
         data["launch"] = other_rows.launch(bench)
     return data
+
+
+def write_readme(data):
+    """Replaces what stands between the two marks of README.md's section Speed."""
+    root = pathlib.Path(__file__).resolve().parent.parent
+    readme = root / "README.md"
+    before, begin, rest = readme.read_text().partition("<!-- speed: written by bench/run.py --readme -->\n")
+    _, end, after = rest.partition("<!-- end of speed -->\n")
+    if not begin or not end:
+        sys.exit("bench: README.md has no marks for the speed tables")
+    readme.write_text(before + begin + report.markdown(data, LOAD_ROWS) + end + after)
+    (root / "docs/speed.svg").write_text(plot.svg(data, LOAD_ROWS))
 
 
 def main():
@@ -114,6 +129,8 @@ def main():
         print("bench: one core only: proxy, load and origin share it, and rates mean little")
     if not (options.tools / "bench_load").exists():
         sys.exit(f"bench: no tools in {options.tools}: ninja nono_bench_tools")
+    if os.getloadavg()[0] > 1:
+        print(f"bench: other work runs on this machine (load average {os.getloadavg()[0]:.0f}): compare nothing but CPU, and that roughly")
     with tempfile.TemporaryDirectory(prefix="nono-bench-", ignore_cleanup_errors=True) as name:
         folder = pathlib.Path(name)
         folder.chmod(0o777)  # squid gives up root
@@ -137,7 +154,9 @@ def main():
     (options.out / "speed.svg").write_text(plot.svg(data, LOAD_ROWS))
     if options.markdown:
         (options.out / "speed.md").write_text(report.markdown(data, LOAD_ROWS))
-    print(f"\nwritten to {options.out}: results.json, speed.svg" + (", speed.md" if options.markdown else ""))
+    if options.readme:
+        write_readme(data)
+    print(f"written to {options.out}: results.json, speed.svg" + (", speed.md" if options.markdown else ""))
     return 0
 
 
