@@ -14,6 +14,8 @@ import json
 import os
 import socketserver
 import ssl
+import struct
+import subprocess
 import sys
 import threading
 import urllib.parse
@@ -212,7 +214,70 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         kind = "text/html" if whole.endswith(".html") else "application/octet-stream"
         with open(whole, "rb") as content:
-            self.answer(200, content.read(), kind)
+            data = content.read()
+        asked = self.headers.get("Range", "").removeprefix("bytes=").split("-")
+        if len(asked) == 2 and all(asked):
+            first, last = int(asked[0]), min(int(asked[1]), len(data) - 1)
+            span = "bytes %d-%d/%d" % (first, last, len(data))
+            self.answer(206, data[first:last + 1], kind, Content_Range=span)
+            return
+        self.answer(200, data, kind, Accept_Ranges="bytes")
+
+    # --- other protocols ---
+
+    def git(self, body):
+        # Smart HTTP below /git/, for the repositories in the root: git's own CGI program.
+        path, _, query = self.path.partition("?")
+        environment = {
+            "PATH": os.environ.get("PATH", ""), "GIT_PROJECT_ROOT": arguments.root, "GIT_HTTP_EXPORT_ALL": "1",
+            "GIT_CONFIG_COUNT": "2", "GIT_CONFIG_KEY_0": "http.receivepack", "GIT_CONFIG_VALUE_0": "true",
+            "GIT_CONFIG_KEY_1": "safe.directory", "GIT_CONFIG_VALUE_1": "*",
+            "REQUEST_METHOD": self.command, "PATH_INFO": path.removeprefix("/git"), "QUERY_STRING": query,
+            "CONTENT_TYPE": self.headers.get("Content-Type", ""), "CONTENT_LENGTH": str(len(body)),
+            "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
+            "HTTP_GIT_PROTOCOL": self.headers.get("Git-Protocol", ""), "REMOTE_ADDR": self.client_address[0]}
+        ran = subprocess.run(["git", "http-backend"], input=body, env=environment, capture_output=True, check=False)
+        head, _, answer = ran.stdout.partition(b"\r\n\r\n")
+        fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n") if ": " in line)
+        status = int(fields.pop("Status", "200").split(" ")[0])
+        kind = fields.pop("Content-Type", "text/plain")
+        self.answer(status, answer, kind, **fields)
+
+    def websocket(self, _):
+        # RFC 6455: echoes each frame, unmasked, and ends after a close.
+        if self.headers.get("Upgrade", "").lower() != "websocket":
+            self.answer(426, b"upgrade\n", Upgrade="websocket")
+            return
+        magic = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+        accepted = hashlib.sha1((self.headers["Sec-WebSocket-Key"] + magic).encode()).digest()
+        self.send_response(101)
+        self.send_header("Upgrade", "websocket")
+        self.send_header("Connection", "Upgrade")
+        self.send_header("Sec-WebSocket-Accept", base64.b64encode(accepted).decode())
+        self.end_headers()
+        self.close_connection = True
+        opcode = 0
+        while opcode != 8:
+            start, length = self.rfile.read(2)
+            opcode, length = start & 15, length & 127
+            if length == 126:
+                length, = struct.unpack(">H", self.rfile.read(2))
+            elif length == 127:
+                length, = struct.unpack(">Q", self.rfile.read(8))
+            mask = self.rfile.read(4) * (length // 4 + 1)
+            payload = bytes(a ^ b for a, b in zip(self.rfile.read(length), mask))
+            size = bytes([length])
+            if length > 125:
+                size = struct.pack(">BH", 126, length) if length < 65536 else struct.pack(">BQ", 127, length)
+            self.wfile.write(bytes([start]) + size + payload)
+            self.wfile.flush()
+
+    def trailers(self, _):
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.send_header("Trailer", "X-Checksum")
+        self.end_headers()
+        self.wfile.write(b"5;note=1\r\nhello\r\n0\r\nX-Checksum: 1234\r\n\r\n")
 
     ROUTES = {
         "/v1/models": models, "/v1/chat/completions": completion,
@@ -220,14 +285,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
         "/v1/echo-split": echo_split,
         "/": hello, "/hello": hello, "/upload": upload, "/chunked": chunked, "/until-close": until_close,
         "/204": no_content, "/304": not_modified, "/redirect": redirect, "/big": big, "/never": never,
-        "/hang-up": hang_up, "/garbage": garbage,
+        "/hang-up": hang_up, "/garbage": garbage, "/websocket": websocket, "/trailers": trailers,
     }
 
     def serve(self):
         body = self.read_body()
         self.record(body)
         path = urllib.parse.urlsplit(self.path).path
-        route = Handler.file if path.startswith("/files/") else Handler.ROUTES.get(path)
+        route = Handler.ROUTES.get(path)
+        if path.startswith("/files/"):
+            route = Handler.file
+        if path.startswith("/git/"):
+            route = Handler.git
         if route is None:
             self.answer(404, b"not here\n")
         else:
