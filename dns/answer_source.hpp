@@ -32,6 +32,8 @@ struct SourceAnswer {
   std::vector<IpAddress> addresses;  // of both families
   std::chrono::seconds ttl{};        // for how long this may be remembered, here and by clients
   Refusal refusal{};
+  // Where only observe mode lets the addresses be told: what would have refused them.
+  std::optional<Refusal> set_aside{};
 };
 
 // Only a Permit leads to an answer: no name is looked up, nor given an address, that was not

@@ -42,23 +42,31 @@ class Core : public std::enable_shared_from_this<Core> {
                            options.negative_ttl}) {}
 
   void close() {
+    options_.on_resolved = nullptr;  // whoever is told may go too
     for (auto& [name, lookup] : lookups_) lookup->abandon();
     lookups_.clear();
     servers_.reset();
   }
 
   // What can be said without asking anybody; none where the DNS must be asked.
-  std::optional<Lookup::Answer> known(const HostName& name, TimePoint now) {
+  std::optional<Lookup::Answer> known(const HostName& name, TimePoint now, AnsweredBy& by) {
+    by = AnsweredBy::hosts_file;
     if (is_localhost(name.text())) return Lookup::Found{loopback(), local_ttl};
     if (!options_.hosts_file.empty()) {
       const std::vector<IpAddress>* listed = hosts_.find(name, now);
       if (listed != nullptr) return Lookup::Found{interleave_families(*listed), local_ttl};
     }
+    by = AnsweredBy::cache;
     const Cache::Entry* cached = cache_.entry(name, now);
     if (cached == nullptr) return std::nullopt;
     if (cached->addresses.empty()) return tl::unexpected<Error>(no_address_error(name));
     return Lookup::Found{cached->addresses,
                          std::chrono::floor<std::chrono::seconds>(cached->expires - now)};
+  }
+
+  Result<VettedAddresses> tell(AnsweredBy by, Result<VettedAddresses> result) {
+    if (options_.on_resolved) options_.on_resolved(by, result ? nullptr : &result.error());
+    return result;
   }
 
   bool known_missing(const HostName& name, TimePoint now) {
@@ -67,8 +75,9 @@ class Core : public std::enable_shared_from_this<Core> {
   }
 
   // The lookup of `name` in flight, begun now if there is none.
-  Result<std::shared_ptr<Lookup>> lookup(const HostName& name) {
+  Result<std::shared_ptr<Lookup>> lookup(const HostName& name, AnsweredBy& by) {
     auto running = lookups_.find(name);
+    by = running != lookups_.end() ? AnsweredBy::other_lookup : AnsweredBy::asked;
     if (running != lookups_.end()) return running->second;
     if (lookups_.size() >= options_.lookups_max) {
       return fail(ErrorCode::limit,
@@ -135,16 +144,18 @@ class AresResolver final : public Resolver {
       std::vector<IpAddress> literal(1, host.address());
       co_return Filter::vet(permit, literal);
     }
+    std::shared_ptr<Core> core = core_;  // the resolver may go while this waits
     TimePoint now = std::chrono::steady_clock::now();
-    std::optional<Lookup::Answer> answer = core_->known(host.name(), now);
+    AnsweredBy by{};
+    std::optional<Lookup::Answer> answer = core->known(host.name(), now, by);
     if (!answer) {
-      Result<std::shared_ptr<Lookup>> lookup = core_->lookup(host.name());
-      if (!lookup) co_return tl::unexpected<Error>(lookup.error());
+      Result<std::shared_ptr<Lookup>> lookup = core->lookup(host.name(), by);
+      if (!lookup) co_return core->tell(by, tl::unexpected<Error>(lookup.error()));
       answer = co_await Lookup::wait(std::move(*lookup), deadline);
     }
-    if (!*answer) co_return tl::unexpected<Error>(std::move(answer->error()));
+    if (!*answer) co_return core->tell(by, tl::unexpected<Error>(std::move(answer->error())));
     const Lookup::Found& found = **answer;
-    co_return Filter::vet(permit, found.addresses, found.ttl);
+    co_return core->tell(by, Filter::vet(permit, found.addresses, found.ttl));
   }
 
   bool known_missing(const HostName& name) override {

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,6 +26,9 @@ struct ResolverOptions {
   // Distinct names asked for at once. A wildcard rule permits any number of names; sockets, memory
   // and the 16-bit query id do not.
   std::size_t lookups_max = 1024;
+  // Told of each name, and why it has no address to dial where it has none. Literal addresses are
+  // no names.
+  std::function<void(AnsweredBy, const Error*)> on_resolved;
 };
 
 // Makes a resolver for the io_context of `executor`, to be used and destroyed on its thread and

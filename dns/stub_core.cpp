@@ -69,28 +69,29 @@ StubCore::StubCore(Executor executor, NameJudge& judge, AnswerSource& source,
       options_(options),
       limits_(options.queries, options.lookups, options.lookups_of_all, options.clients_max),
       decisions_(options.decisions, std::move(on_decision)),
-      names_(options.names_max) {}
+      names_(options.names_max),
+      counters_(options.counters ? options.counters : std::make_shared<StubCounters>()) {}
 
 StubCore::~StubCore() = default;
 
 std::size_t StubCore::handle(Bytes message, const Caller& caller, std::span<std::uint8_t> out,
                              TimePoint now) {
-  counters_.queries.add();
+  counters_->queries.add();
   Query query;
   const ReadQuery read = read_query(message, query);
   if (read.reading == Reading::drop) {
-    counters_.malformed.add();
+    counters_->malformed.add();
     return 0;
   }
   const std::size_t limit = std::min(AnswerWriter::limit(query, caller.stream()), out.size());
   const Asked asked{query, caller.address(), caller.stream(), now, out.first(limit)};
   if (!limits_.admit_query(asked.client, now)) return refuse_over_limit(asked);
   if (read.reading == Reading::reject) {
-    counters_.malformed.add();
+    counters_->malformed.add();
     return write(asked, read.rcode);
   }
   if (query.name.root()) {
-    counters_.type_refused.add();
+    counters_->type_refused.add();
     return write(asked, Rcode::refused);
   }
   if (query.type == type_ptr) {
@@ -159,7 +160,7 @@ void StubCore::note(const Asked& asked, bool allowed, const Because& because,
 
 std::size_t StubCore::finish(AnswerWriter& writer) {
   const std::size_t size = writer.finish();
-  if (writer.truncated()) counters_.truncated.add();
+  if (writer.truncated()) counters_->truncated.add();
   return size;
 }
 
@@ -183,18 +184,18 @@ std::size_t StubCore::write_refusal(const Asked& asked, Rcode rcode, const Refus
 }
 
 std::size_t StubCore::deny(const Asked& asked, const Refusal& refusal) {
-  counters_.denied.add();
+  counters_->denied.add();
   note(asked, false, refusal.because, refusal.detail, refusal.fix);
   return write_refusal(asked, Rcode::no_such_name, refusal, ExtendedError::blocked);
 }
 
 std::size_t StubCore::refuse_over_limit(const Asked& asked) {
-  counters_.limited.add();
+  counters_->limited.add();
   return write(asked, Rcode::refused);
 }
 
 std::size_t StubCore::answer_local(const Asked& asked) {
-  counters_.cached.add();
+  counters_->cached.add();
   const std::uint16_t type = asked.query.type;
   if (type != type_a && type != type_aaaa) {
     return write_empty(asked, Rcode::no_error, local_ttl_seconds);
@@ -216,7 +217,7 @@ std::size_t StubCore::answer_reverse(const Asked& asked) {
     if (Result<HostName> local = HostName::parse("localhost")) name = std::move(*local);
   }
   if (!name) return 0;
-  counters_.cached.add();
+  counters_->cached.add();
   AnswerWriter writer(asked.out, asked.query, Rcode::no_error);
   writer.add_pointer(*name, 1);  // the name may be another's soon
   return finish(writer);
@@ -226,26 +227,26 @@ std::size_t StubCore::answer_permitted(const Asked& asked, Known& known, const C
   const std::uint16_t type = asked.query.type;
   const Permit& permit = *known.permit;
   if (type == type_https || type == type_svcb) {
-    counters_.cached.add();
+    counters_->cached.add();
     note(asked, true, permit.because(), {}, {});
     return write_empty(asked, Rcode::no_error, whole_seconds(options_.negative_ttl));
   }
   if (type != type_a && type != type_aaaa) {
-    counters_.type_refused.add();
+    counters_->type_refused.add();
     Refusal refusal{permit.because(), {}, {}};
     if (asked.query.edns) refusal.detail = "only addresses are answered, no " + type_name(type);
     note(asked, false, refusal.because, "only addresses are answered", {});
     return write_refusal(asked, Rcode::refused, refusal, ExtendedError::prohibited);
   }
   if (known.answer && asked.now < known.answer_until) {
-    counters_.cached.add();
+    counters_->cached.add();
     return answer_with(asked, *known.answer, known.answer_until, permit);
   }
   if (lookups_.find(std::string(asked.query.name.key())) == lookups_.end() &&
       !limits_.admit_lookup(asked.client, asked.now)) {
     return refuse_over_limit(asked);
   }
-  counters_.missed.add();
+  counters_->missed.add();
   std::optional<SourceAnswer> at_once = source_.at_once(permit, asked.now);
   if (!at_once) return begin_lookup(asked, permit, caller);
   const TimePoint until = remember(known, std::move(*at_once), asked.now);
@@ -268,7 +269,7 @@ std::size_t StubCore::answer_with(const Asked& asked, const SourceAnswer& answer
     case Status::refused:
       return deny(asked, answer.refusal);
     case Status::failed:
-      counters_.failed.add();
+      counters_->failed.add();
       note(asked, false, answer.refusal.because, answer.refusal.detail, answer.refusal.fix);
       return write_refusal(asked, Rcode::server_failure, answer.refusal,
                            ExtendedError::network_error);
@@ -279,9 +280,14 @@ std::size_t StubCore::answer_with(const Asked& asked, const SourceAnswer& answer
     case Status::found:
       break;
   }
-  const Refusal* set_aside = permit.set_aside();
-  note(asked, true, permit.because(), set_aside != nullptr ? set_aside->detail : std::string_view{},
-       set_aside != nullptr ? set_aside->fix : std::string_view{});
+  if (answer.set_aside) {
+    const Because observed{Reason::observed, answer.set_aside->because.rule};
+    note(asked, true, observed, answer.set_aside->detail, answer.set_aside->fix);
+  } else if (const Refusal* set_aside = permit.set_aside()) {
+    note(asked, true, permit.because(), set_aside->detail, set_aside->fix);
+  } else {
+    note(asked, true, permit.because(), {}, {});
+  }
   if (std::none_of(answer.addresses.begin(), answer.addresses.end(), fits)) {
     return write_empty(asked, Rcode::no_error, ttl);
   }

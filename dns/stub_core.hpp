@@ -46,7 +46,7 @@ class StubCore : public std::enable_shared_from_this<StubCore> {
   bool needs_sweep() const { return !decisions_.empty(); }
 
   const StubOptions& options() const { return options_; }
-  StubCounters& counters() { return counters_; }
+  StubCounters& counters() { return *counters_; }
   std::size_t names_known() const { return names_.size(); }
   std::size_t lookups_waiting() const { return lookups_.size(); }
 
@@ -97,7 +97,7 @@ class StubCore : public std::enable_shared_from_this<StubCore> {
   NameJudge& judge_;
   AnswerSource& source_;
   StubOptions options_;
-  StubCounters counters_;
+  std::shared_ptr<StubCounters> counters_;
   ClientLimits limits_;
   DecisionLog decisions_;
   RecentTable<Known> names_;

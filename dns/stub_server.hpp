@@ -17,26 +17,6 @@
 
 namespace nono::dns {
 
-struct StubOptions {
-  // Verdicts and answers kept. A flood of names replaces those that are used least.
-  std::size_t names_max = 16'384;
-  std::chrono::seconds judged_for{60};   // then the judge is asked again; see forget_names()
-  std::chrono::seconds negative_ttl{5};  // of denials and of empty answers
-  std::size_t clients_max = 4096;
-  Rate queries{0, 0};        // of one client
-  Rate lookups{1000, 5000};  // of one client: questions that the source is asked
-  Rate lookups_of_all{5000, 20'000};
-  std::size_t lookups_max = 1024;  // names being looked up
-  std::size_t waiting_max = 4096;  // queries that wait for them
-  std::size_t waiting_per_client_max = 512;
-  std::chrono::milliseconds lookup_time_max{
-      4000};                                       // before clients ask again (resolv.conf(5): 5 s)
-  std::size_t tcp_connections_max = 128;           // one more, and the idlest goes
-  std::size_t tcp_waiting_max = 64;                // queries of one connection; then it is not read
-  std::chrono::milliseconds tcp_idle_max{10'000};  // without a whole query
-  DecisionLogLimits decisions;
-};
-
 // Only ever grows; written by the server's thread, readable from any.
 class Counter {
  public:
@@ -60,6 +40,27 @@ struct StubCounters {
   Counter failed;        // SERVFAIL
   Counter truncated;     // the answer did not fit into UDP
   Counter tcp_connections, tcp_closed;
+};
+
+struct StubOptions {
+  // Verdicts and answers kept. A flood of names replaces those that are used least.
+  std::size_t names_max = 16'384;
+  std::chrono::seconds judged_for{60};   // then the judge is asked again; see forget_names()
+  std::chrono::seconds negative_ttl{5};  // of denials and of empty answers
+  std::size_t clients_max = 4096;
+  Rate queries{0, 0};          // of one client
+  Rate lookups{5000, 10'000};  // of one client: questions that the source is asked
+  Rate lookups_of_all{10'000, 20'000};
+  std::size_t lookups_max = 1024;  // names being looked up
+  std::size_t waiting_max = 4096;  // queries that wait for them
+  std::size_t waiting_per_client_max = 512;
+  std::chrono::milliseconds lookup_time_max{
+      4000};                                       // before clients ask again (resolv.conf(5): 5 s)
+  std::size_t tcp_connections_max = 128;           // one more, and the idlest goes
+  std::size_t tcp_waiting_max = 64;                // queries of one connection; then it is not read
+  std::chrono::milliseconds tcp_idle_max{10'000};  // without a whole query
+  DecisionLogLimits decisions;
+  std::shared_ptr<StubCounters> counters;  // where it counts; null: in some of its own
 };
 
 // Runs on the executor's thread, where it is made, used and destroyed. Judge and source outlive it.

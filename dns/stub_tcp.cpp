@@ -11,7 +11,7 @@ namespace nono::dns {
 namespace {
 
 constexpr std::size_t length_size = 2;
-constexpr std::size_t query_size_max = 4096;
+constexpr std::size_t query_size_min = 12, query_size_max = 4096;
 constexpr std::size_t backlog_bytes_max = 64 * 1024;  // of answers that the client does not read
 constexpr std::chrono::milliseconds accept_pause{200};
 
@@ -29,6 +29,8 @@ class StubTcp::Connection final : public Caller, public std::enable_shared_from_
     ErrorCodeSys error;
     const auto peer = socket_.remote_endpoint(error);
     if (!error) client_ = address_of(peer.address());
+    // Answers that come late are small, and must not wait for the ACK of those before.
+    socket_.set_option(net::ip::tcp::no_delay(true), error);
   }
 
   IpAddress address() const override { return client_; }
@@ -97,15 +99,16 @@ void StubTcp::Connection::serve() {
   const auto now = std::chrono::steady_clock::now();
   while (!full() && filled_ - at >= length_size) {
     const std::size_t size = std::size_t{in_[at]} << 8 | in_[at + 1];
-    if (size > query_size_max) return end();
+    if (size < query_size_min || size > query_size_max) return end();
     if (filled_ - at < length_size + size) {
       in_.resize(std::max(in_.size(), length_size + size));
       break;
     }
-    active_ = now;
+    const std::size_t waited = waiting_;
     const std::size_t answered =
         core_->handle(Bytes(in_.data() + at + length_size, size), *this, out, now);
     at += length_size + size;
+    if (answered != 0 || waiting_ != waited) active_ = now;  // what is dropped is no activity
     if (answered != 0) queue(Bytes(out.data(), answered));
   }
   std::copy(in_.begin() + static_cast<std::ptrdiff_t>(at),

@@ -182,20 +182,25 @@ void StubUdp::wait_after_error() {
 }
 
 void StubUdp::serve() {
-  for (int i = 0; i < batches_max && serve_batch(); ++i) {
-  }
-  if (!socket_.is_open()) return;
+  Round round = Round::more;
+  for (int i = 0; i < batches_max && round == Round::more; ++i) round = serve_batch();
   // Waiting arms the descriptor anew, so that what is still there is seen.
-  errno == ENOMEM ? wait_after_error() : wait();
+  if (round == Round::failed) {
+    wait_after_error();
+  } else {
+    wait();
+  }
 }
 
-// True where there may be more to read.
-bool StubUdp::serve_batch() {
+StubUdp::Round StubUdp::serve_batch() {
   Batch& batch = *batch_;
   const int fd = socket_.native_handle();
   batch.prepare(any_address_);
   const int got = ::recvmmsg(fd, batch.in.data(), batch_size, MSG_DONTWAIT, nullptr);
-  if (got <= 0) return errno == EINTR;
+  if (got <= 0) {
+    if (errno == EINTR) return Round::more;
+    return errno == EAGAIN || errno == EWOULDBLOCK ? Round::drained : Round::failed;
+  }
   const auto now = std::chrono::steady_clock::now();
   unsigned answers = 0;
   for (std::size_t i = 0; i < static_cast<std::size_t>(got); ++i) {
@@ -217,8 +222,7 @@ bool StubUdp::serve_batch() {
     // One that cannot be sent is passed over, the others are not its hostages.
     sent += count > 0 ? static_cast<unsigned>(count) : 1U;
   }
-  errno = 0;
-  return static_cast<std::size_t>(got) == batch_size;
+  return static_cast<std::size_t>(got) == batch_size ? Round::more : Round::drained;
 }
 
 }  // namespace nono::dns

@@ -29,7 +29,8 @@ class StubUdp : public std::enable_shared_from_this<StubUdp> {
   void wait();
   void wait_after_error();
   void serve();
-  bool serve_batch();
+  enum class Round : std::uint8_t { more, drained, failed };
+  Round serve_batch();
 
   StreamDescriptor socket_;
   SteadyTimer pause_;

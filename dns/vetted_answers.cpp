@@ -45,6 +45,7 @@ Awaitable<SourceAnswer> ask(Resolver& resolver, std::weak_ptr<char> alive, Permi
   SourceAnswer answer;
   answer.status = Status::found;
   answer.addresses = vetted->addresses();
+  if (vetted->set_aside() != nullptr) answer.set_aside = *vetted->set_aside();
   answer.ttl = std::min(std::max(vetted->ttl(), ttl_min), ttl_max);
   co_return answer;
 }

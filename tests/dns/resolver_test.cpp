@@ -5,6 +5,7 @@
 #include <list>
 
 #include "tests/dns/fixture.hpp"
+#include "tests/support/run_coroutine.hpp"
 
 using namespace nono;
 using namespace nono::test;
@@ -253,4 +254,40 @@ TEST_CASE("Resolver and context may go with lookups unfinished") {
   fixture.context.poll();
   CHECK_FALSE(one.done());
   CHECK_FALSE(two.done());
+}
+
+namespace {
+
+Awaitable<std::chrono::seconds> ttl_of(dns::Resolver& resolver, const Permit& permit) {
+  auto deadline = std::chrono::steady_clock::now() + 10s;
+  Result<dns::VettedAddresses> vetted = co_await resolver.resolve(permit, deadline);
+  co_return vetted ? vetted->ttl() : std::chrono::seconds(-1);
+}
+
+}  // namespace
+
+TEST_CASE("The time for which addresses may be remembered comes along, the least of the chain") {
+  ResolverFixture fixture;
+  fixture.server.add_cname("www.example.org", "edge.example.org", 30);
+  fixture.server.add_a("edge.example.org", "93.184.216.34", 600);
+  fixture.server.add_aaaa("edge.example.org", "2606:4700::1", 40);
+  fixture.make();
+  Permit permit = permit_for("www.example.org");
+  CHECK(run_coroutine(fixture.context, ttl_of(*fixture.resolver, permit)) == 30s);
+  std::chrono::seconds cached = run_coroutine(fixture.context, ttl_of(*fixture.resolver, permit));
+  CHECK(cached <= 30s);
+  CHECK(cached >= 20s);
+}
+
+TEST_CASE("A name that does not exist is known as that, one without an address is not") {
+  ResolverFixture fixture;
+  fixture.server.add_cname("empty.example.org", "empty.example.org");
+  HostName gone = HostName::parse("gone.example.org").value();
+  HostName empty = HostName::parse("empty.example.org").value();
+  fixture.make();
+  CHECK_FALSE(fixture.resolver->known_missing(gone));
+  fixture.resolve("gone.example.org");
+  fixture.resolve("empty.example.org");
+  CHECK(fixture.resolver->known_missing(gone));
+  CHECK_FALSE(fixture.resolver->known_missing(empty));
 }
