@@ -30,18 +30,20 @@ bool is_number_word(const std::string& text) {
          text.find_first_not_of("0123456789.eE+-", from) == std::string::npos;
 }
 
-// An alias is expanded wherever it stands, so a few lines can mean millions of nodes: count as a
-// reader would meet them, and stop early.
-bool larger_than(const YAML::Node& node, std::size_t& budget) {
-  if (budget == 0) return true;
+constexpr int depth_max = 64;  // as JSON's
+
+// An alias is expanded wherever it stands, so a few lines can mean millions of nodes, and one that
+// stands within what it names never ends: count as a reader would meet them, and stop early.
+bool larger_than(const YAML::Node& node, std::size_t& budget, int depth = 0) {
+  if (budget == 0 || depth > depth_max) return true;
   --budget;
   if (node.IsSequence()) {
     for (const YAML::Node& item : node) {
-      if (larger_than(item, budget)) return true;
+      if (larger_than(item, budget, depth + 1)) return true;
     }
   } else if (node.IsMap()) {
     for (const auto& item : node) {
-      if (larger_than(item.second, budget)) return true;
+      if (larger_than(item.second, budget, depth + 1)) return true;
     }
   }
   return false;
@@ -51,7 +53,7 @@ bool larger_than(const YAML::Node& node, std::size_t& budget) {
 std::optional<Error> check_bytes(std::string_view text, const std::string& file) {
   for (std::size_t i = 0; i < text.size(); ++i) {
     unsigned char c = static_cast<unsigned char>(text[i]);
-    if (c >= 0x20 || c == '\n' || c == '\r' || c == '\t') continue;
+    if ((c >= 0x20 && c != 0x7f) || c == '\n' || c == '\r' || c == '\t') continue;
     TextPosition p = position_at(text, i);
     return Error{Side::self, ErrorCode::bad_input,
                  fmt::format("{}:{}:{}: control character 0x{:02x}", file, p.line, p.column, c),

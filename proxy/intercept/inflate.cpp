@@ -44,14 +44,14 @@ class Inflater final : public http::BodyFilter {
 
   Result<void> finish(std::string& out) override {
     const bool nothing_came = state_ == State::unopened && head_.empty();
-    if (!nothing_came && state_ != State::ended) {
+    if (!nothing_came && state_ != State::ended && state_ != State::trailing) {
       return bad_body("the compressed response ends in the middle");
     }
     return next_->finish(out);
   }
 
  private:
-  enum class State : std::uint8_t { unopened, running, ended };
+  enum class State : std::uint8_t { unopened, running, ended, trailing };
 
   Result<void> open() {
     int bits = gzip_bits;
@@ -69,15 +69,21 @@ class Inflater final : public http::BodyFilter {
   }
 
   Result<void> decode(std::string_view in, std::string& out) {
+    if (state_ == State::trailing) return {};
     stream_.next_in = reinterpret_cast<const Bytef*>(in.data());
     stream_.avail_in = static_cast<uInt>(in.size());
     std::array<char, 16 * 1024> plain;
     do {
       if (state_ == State::ended) {
-        // Another member may follow; anything else behind the end is not content.
-        const bool member = coding_ == Coding::gzip && stream_.avail_in > 0 &&
-                            static_cast<char>(*stream_.next_in) == gzip_magic;
-        if (!member) return {};
+        // Another member may follow; anything else behind the end is not content, nor is what
+        // follows it.
+        if (stream_.avail_in == 0) return {};
+        const bool member =
+            coding_ == Coding::gzip && static_cast<char>(*stream_.next_in) == gzip_magic;
+        if (!member) {
+          state_ = State::trailing;
+          return {};
+        }
         inflateReset(&stream_);
         state_ = State::running;
       }

@@ -405,6 +405,14 @@ TEST_CASE("a YAML file whose aliases would expand to millions of nodes is refuse
   CHECK_THAT(error_of(text, "p.yaml"), Contains("too large once its aliases are expanded"));
 }
 
+TEST_CASE("a YAML alias within what it names, or nesting without end, is refused") {
+  CHECK_THAT(error_of("a: &a [x, *a]\n", "p.yaml"), Contains("too large"));
+  CHECK_THAT(error_of("a: &a {b: {c: *a}}\n", "p.yaml"), Contains("too large"));
+  const std::string deep = "a: " + std::string(200, '[') + std::string(200, ']');
+  CHECK_THAT(error_of(deep, "p.yaml"), Contains("too large"));
+  CHECK_THAT(error_of("a\x7f: 1\n", "p.yaml"), Contains("control character 0x7f"));
+}
+
 TEST_CASE("set_vars expands variables, and says which is not set") {
   Home home;
   Result<Settings> s = parse_profile(R"({"environment": {"set_vars": {"CACHE": "$HOME/c"}}})",
