@@ -118,6 +118,7 @@ case "${1:-build}" in
     ;;
   test)
     command -v node > /dev/null || test_packages+=(nodejs)
+    command -v npm > /dev/null || test_packages+=(npm)
     need "${build_packages[@]}" "${test_packages[@]}"
     # shellcheck source=tests/all.sh
     . tests/all.sh

@@ -76,6 +76,11 @@ run_all_tests() {
   build release nono
   NONO_TEST_BINARY="$PWD/build/release/nono" run_ctest --own-network release build/debug -R '^e2e:'
 
+  say "a soak of one minute"
+  /usr/bin/python3 tests/e2e/soak.py --nono build/release/nono --minutes 1 2>&1 | tee build/soak.log ||
+    die "the soak failed; all output is in build/soak.log"
+  closing_lines+=("$(tail -n 1 build/soak.log | cut -d: -f1,2)")
+
   say "all passed"
   printf '%s\n' "${closing_lines[@]}"
   # The closing line of the widest run, as ctest wrote it.
