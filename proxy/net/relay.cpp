@@ -15,10 +15,12 @@ namespace nono {
 
 namespace {
 
-// A tunnel waits in a small receive, so that an idle one costs little; when that comes back full,
-// the rest is moved through one large buffer that all tunnels of the thread share. One that moves
-// bulk waits without a buffer and moves it through a pipe, uncopied.
-constexpr std::size_t small_bytes = 256;
+// A tunnel waits in a receive of its own, into a buffer that holds most messages while it is in use
+// and into a few bytes once it is quiet, so that an idle one costs little. When that comes back
+// full, the rest is moved through one large buffer that all tunnels of the thread share. One that
+// moves bulk waits without a buffer and moves it through a pipe, uncopied.
+constexpr std::size_t quiet_bytes = 96;
+constexpr std::size_t active_bytes = 4096;
 constexpr std::size_t large_bytes = 256 * 1024;
 // Then the other connections have their turn.
 constexpr int rounds_max = 8;
@@ -30,7 +32,7 @@ constexpr int small_chunks_max = 8;
 
 // What all tunnels of a thread share.
 struct Shared {
-  std::array<char, small_bytes + large_bytes> buffer;
+  std::array<char, active_bytes + large_bytes> buffer;
   PipePool pipes;
 };
 
@@ -54,6 +56,9 @@ class Relay final : private Expiring {
     done_ = std::move(done);
     client_.never_expires();
     upstream_.never_expires();
+    for (Direction* way : {&up_, &down_}) {
+      way->active = std::make_unique_for_overwrite<char[]>(active_bytes);
+    }
     renew();
     if (early.empty()) {
       receive(up_);
@@ -88,7 +93,13 @@ class Relay final : private Expiring {
     std::uint8_t small_chunks = 0;       // one after another, while it is bulk
     bool bulk = false;
     bool unspliceable = false;
-    std::array<char, small_bytes> small{};
+    std::unique_ptr<char[]> active{};  // null: `quiet` does
+    std::array<char, quiet_bytes> quiet{};
+
+    std::span<char> own_buffer() {
+      if (active) return {active.get(), active_bytes};
+      return quiet;
+    }
   };
   enum class Step : std::uint8_t {
     moved,   // and there may be more
@@ -97,7 +108,8 @@ class Relay final : private Expiring {
   };
 
   void renew() {
-    if (!peeking_) client_.deadlines().arm(*this, limits_.idle);
+    quiet_ = false;
+    if (!peeking_) client_.deadlines().arm(*this, std::min(limits_.idle, limits_.quiet));
     if (meter_ != nullptr && client_.deadlines().now() != reported_) report();
   }
 
@@ -111,9 +123,28 @@ class Relay final : private Expiring {
 
   // Whatever either direction is waiting for, it waits on one of these two sockets.
   void on_expired() noexcept override {
+    if (!peeking_ && !quiet_ && limits_.idle > limits_.quiet) return become_quiet();
     if (peeking_) refused_ = true;
     client_.close();
     upstream_.close();
+  }
+
+  // Nothing has moved for a while. The receives are called off, and begin anew with what an idle
+  // tunnel needs.
+  void become_quiet() {
+    quiet_ = true;
+    revive();
+    client_.deadlines().arm(*this, limits_.idle - limits_.quiet);
+    ErrorCodeSys ignored;
+    client_.socket().cancel(ignored);
+    upstream_.socket().cancel(ignored);
+  }
+
+  // Whether a wait ended because the tunnel became quiet: nobody else calls one off without
+  // closing.
+  bool called_off(const ErrorCodeSys& code) const {
+    return code == net::error::operation_aborted && quiet_ && client_.socket().is_open() &&
+           upstream_.socket().is_open();
   }
 
   // Adds to what the client sent first and asks for a verdict on all of it.
@@ -143,16 +174,21 @@ class Relay final : private Expiring {
     auto handler = [this, &way](const ErrorCodeSys& code, std::size_t count) {
       received(way, code, count);
     };
-    way.from.socket().async_receive(net::buffer(way.small), handler);
+    const std::span<char> buffer = way.own_buffer();
+    way.from.socket().async_receive(net::buffer(buffer.data(), buffer.size()), handler);
   }
 
   void received(Direction& way, const ErrorCodeSys& code, std::size_t count) {
+    if (called_off(code)) {
+      way.active.reset();
+      return receive(way);
+    }
     if (code == net::error::eof) return ended(way);
     if (code) return broke(way);
     renew();
-    std::string_view data(way.small.data(), count);
+    std::string_view data(way.own_buffer().data(), count);
     bool broken = false;
-    if (count == way.small.size()) data = with_the_rest(way, broken);
+    if (count == way.own_buffer().size()) data = with_the_rest(way, broken);
     if (judge_ != nullptr && &way == &up_) {
       // What came last of all is no ground to let anything pass.
       return broken ? broke(way) : peek(data);
@@ -164,14 +200,18 @@ class Relay final : private Expiring {
     move(way);
   }
 
-  // What the small receive brought and what was behind it, in the shared buffer.
+  // What the receive brought and what was behind it, in the shared buffer. The next one gets room
+  // for more.
   std::string_view with_the_rest(Direction& way, bool& broken) {
     char* const buffer = shared().buffer.data();
-    std::copy(way.small.begin(), way.small.end(), buffer);
+    const std::span<char> first = way.own_buffer();
+    std::copy(first.begin(), first.end(), buffer);
     const ssize_t more =
-        ::recv(way.from.socket().native_handle(), buffer + small_bytes, large_bytes, MSG_DONTWAIT);
+        ::recv(way.from.socket().native_handle(), buffer + first.size(), large_bytes, MSG_DONTWAIT);
     broken = more < 0 && !try_again(errno);  // the error is told once only
-    return {buffer, small_bytes + static_cast<std::size_t>(std::max<ssize_t>(more, 0))};
+    const std::size_t count = first.size() + static_cast<std::size_t>(std::max<ssize_t>(more, 0));
+    if (!way.active) way.active = std::make_unique_for_overwrite<char[]>(active_bytes);
+    return {buffer, count};
   }
 
   // Decides whether this direction moves bulk.
@@ -195,7 +235,13 @@ class Relay final : private Expiring {
     if (step == Step::parted) return;
     give_back(way);
     if (!way.bulk) return receive(way);
+    way.active.reset();
     way.from.socket().async_wait(TcpSocket::wait_read, [this, &way](const ErrorCodeSys& code) {
+      if (called_off(code)) {
+        way.bulk = false;
+        way.run = 0;
+        return receive(way);
+      }
       if (code) return broke(way);
       renew();
       move(way);
@@ -287,6 +333,7 @@ class Relay final : private Expiring {
 
   void wait_for_room(Direction& way) {
     way.to.socket().async_wait(TcpSocket::wait_write, [this, &way](const ErrorCodeSys& code) {
+      if (called_off(code)) return wait_for_room(way);
       if (code) return broke(way);
       const std::uint64_t before = way.moved;
       const bool all = way.unsent ? send_unsent(way) : pour(way);
@@ -354,6 +401,7 @@ class Relay final : private Expiring {
   int finished_ = 0;
   bool broken_ = false;
   bool refused_ = false;
+  bool quiet_ = false;
 };
 
 }  // namespace

@@ -23,6 +23,7 @@ struct RelayLimits {
   std::chrono::milliseconds idle{600'000};
   std::chrono::milliseconds peek{10'000};  // from the client's first byte to the verdict
   std::size_t peek_bytes_max = 16 * 1024;
+  std::chrono::milliseconds quiet{2'000};  // without movement, until buffers are given back
 };
 
 enum class RelayEnd : std::uint8_t {

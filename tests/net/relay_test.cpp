@@ -266,6 +266,45 @@ TEST_CASE("a reader that stops reading in the middle of bulk ends the tunnel at 
   CHECK(result.end == RelayEnd::idle);
 }
 
+TEST_CASE("a tunnel that was quiet for a while goes on as before, in conversation and in bulk") {
+  RelayScene scene;
+  scene.limits.quiet = 20ms;
+  std::thread peers([&] {
+    for (const std::size_t size : {1, 95, 96, 97, 5000, 300'000}) {
+      std::this_thread::sleep_for(60ms);  // being quiet is what is tested
+      const std::string text(size, 'q');
+      write_text(scene.client(), text);
+      CHECK(read_text(scene.upstream(), size) == text);
+      write_text(scene.upstream(), text);
+      CHECK(read_text(scene.client(), size) == text);
+    }
+    std::thread sending([&] { CHECK(write_pattern(scene.upstream(), 8 * mib)); });
+    CHECK(read_text(scene.client(), 4 * mib).size() == 4 * mib);
+    std::this_thread::sleep_for(60ms);  // quiet while it waits for room
+    CHECK(read_text(scene.client(), 4 * mib).size() == 4 * mib);
+    sending.join();
+    std::this_thread::sleep_for(60ms);  // quiet while it waits for more bulk
+    write_text(scene.upstream(), "last");
+    CHECK(read_text(scene.client(), 4) == "last");
+    scene.client_end().reset();
+    scene.upstream_end().reset();
+  });
+  const RelayResult result = scene.run();
+  peers.join();
+  CHECK(result.end == RelayEnd::finished);
+  CHECK(result.bytes_to_upstream == 305'289);
+  CHECK(result.bytes_to_client == 305'289 + 8 * mib + 4);
+}
+
+TEST_CASE("a quiet tunnel still ends at its idle time, and not before") {
+  RelayScene scene;
+  scene.limits.quiet = 20ms;
+  scene.limits.idle = 200ms;
+  const auto start = std::chrono::steady_clock::now();
+  CHECK(scene.run().end == RelayEnd::idle);
+  CHECK(std::chrono::steady_clock::now() - start >= 200ms);
+}
+
 TEST_CASE("movement in one direction keeps the other alive") {
   RelayScene scene;
   scene.limits.idle = 300ms;
