@@ -1,10 +1,10 @@
 #pragma once
 // FlatTable: a hash table from short texts to numbers, for look-ups that must not slow down when
-// there are very many texts. All lies in two blocks of memory: 16-byte slots, probed linearly, and
-// the texts. A look-up that succeeds touches one cache line of each; the second only confirms, so
-// the CPU goes on in the meantime.
+// there are very many texts. Two bytes of each hash lie close together, in few enough octets for
+// the CPU's own caches; they nearly always tell where the key is, or that it is not there. Key and
+// value share one cache line, so that a look-up waits for main memory once, or not at all.
 
-#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -19,62 +19,66 @@ class FlatTable {
 
   static std::uint64_t hash(std::string_view key);
 
-  // The value to write to, no_value for a new key. Valid until the next insertion. Keys are 1 to
-  // 2^16 octets long, all of them together at most 2^32.
+  // The value to write to, no_value for a new key. Valid until the next insertion. Keys have at
+  // least one octet.
   std::uint32_t& insert(std::string_view key);
 
   // `key_hash` is hash(key); no_value where the key is not there.
   std::uint32_t find(std::string_view key, std::uint64_t key_hash) const {
     if (count_ == 0) return no_value;
-    const Slot& slot = slots_[slot_of(key, key_hash)];
-    return slot.length == 0 ? no_value : slot.value;
+    const Place place = place_of(key, key_hash);
+    return place.found ? entries_[place.slot].value : no_value;
   }
-  // Fetches what find() will read first, while something else is done.
-  void prefetch(std::uint64_t key_hash) const {
-    if (count_ != 0) __builtin_prefetch(&slots_[home(key_hash)]);
-  }
+  // Fetches what find() will read, while something else is done.
+  void prefetch(std::uint64_t key_hash) const;
 
   bool empty() const { return count_ == 0; }
   std::size_t size() const { return count_; }
 
-  // Calls `visit(key, value)` for each, value to be changed in place, in the order of insertion.
+  // Calls `visit(key, value)` for each, in no particular order; the value may be changed in place.
   template <class Visit>
   void for_each(Visit visit);
 
   void shrink();  // gives back what building took
 
  private:
-  struct Slot {
-    std::uint32_t tag = 0;
-    std::uint32_t text = 0;    // where the key begins in texts_
-    std::uint32_t length = 0;  // 0: the slot is free
+  static constexpr std::size_t line_octets = 64;
+  struct alignas(line_octets) Entry {
     std::uint32_t value = no_value;
+    std::uint32_t length = 0;
+    // The key; where it is longer than this, its place in long_keys_.
+    std::array<char, line_octets - 8> text{};
+  };
+
+  struct Place {
+    std::size_t slot = 0;
+    bool found = false;  // else: the free slot where the key would be
   };
 
   std::size_t home(std::uint64_t key_hash) const {
-    return static_cast<std::size_t>((key_hash >> 32) * slots_.size() >> 32);
+    return static_cast<std::size_t>((key_hash >> 32) * groups_.size() >> 32);
   }
-  // Where the key is, or the free slot where it would be.
-  std::size_t slot_of(std::string_view key, std::uint64_t key_hash) const;
+  std::size_t next(std::size_t group) const { return group + 1 == groups_.size() ? 0 : group + 1; }
+  std::uint64_t tag_at(std::size_t slot) const {
+    return groups_[slot / 8] >> (slot % 8 * 8) & 0xff;
+  }
+  Place place_of(std::string_view key, std::uint64_t key_hash) const;
+  std::string_view key_of(const Entry& entry) const;
+  void occupy(std::size_t slot, std::uint64_t key_hash);
   void rehash(std::size_t capacity);
-  std::string_view text_of(const Slot& slot) const {
-    return std::string_view(texts_).substr(slot.text, slot.length);
-  }
 
-  std::vector<Slot> slots_;
-  std::string texts_;
+  std::vector<std::uint64_t>
+      groups_;                  // of eight slots: an octet of each key's hash, 0 where it is free
+  std::vector<Entry> entries_;  // of the slots
+  std::vector<std::string> long_keys_;
   std::size_t count_ = 0;
 };
 
 template <class Visit>
 void FlatTable::for_each(Visit visit) {
-  std::vector<Slot*> used;
-  for (Slot& slot : slots_) {
-    if (slot.length != 0) used.push_back(&slot);
+  for (std::size_t slot = 0; slot < entries_.size(); ++slot) {
+    if (tag_at(slot) != 0) visit(key_of(entries_[slot]), entries_[slot].value);
   }
-  std::sort(used.begin(), used.end(),
-            [](const Slot* a, const Slot* b) { return a->text < b->text; });
-  for (Slot* slot : used) visit(text_of(*slot), slot->value);
 }
 
 }  // namespace nono::policy
