@@ -71,10 +71,11 @@ void ProxyFlags::add_access(CLI::App& app, ProxyOptions& options) {
       ->group(group);
   app.add_flag("--print-token", options.print_token, "Print the token on stdout")->group(group);
   env_file.add(app, group);
-  app.add_option("--admin-socket", admin_socket,
-                 "PATH: where nono session reaches this proxy (default: a private place of yours)")
+  app.add_option(
+         "--admin-socket", admin_socket,
+         "PATH: let nono session make, list and end sessions through this Unix socket (0600)")
       ->group(group);
-  app.add_flag("--no-admin", options.no_admin, "No admin socket: no sessions at run time")
+  app.add_flag("--no-admin", options.no_admin, "No admin socket, whatever nono.yaml says")
       ->group(group);
 }
 
