@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstring>
 #include <filesystem>
+#include <stdexcept>
 #include <vector>
 
 #include "tests/support/run_coroutine.hpp"
@@ -101,7 +102,20 @@ std::string read_text(int fd, std::size_t count) {
 }
 
 void write_text(int fd, std::string_view text) {
-  REQUIRE(::send(fd, text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size()));
+  if (::send(fd, text.data(), text.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(text.size())) {
+    throw std::runtime_error("a test's text could not be sent");
+  }
+}
+
+void Findings::expect(bool fulfilled, std::source_location where) {
+  if (fulfilled) return;
+  const std::lock_guard lock(mutex_);
+  lines_.push_back(where.line());
+}
+
+bool Findings::none() const {
+  for (const unsigned line : lines_) WARN("not as expected: line " << line);
+  return lines_.empty();
 }
 
 void close_with_reset(UniqueFd& fd) {

@@ -5,10 +5,13 @@
 
 #include <chrono>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <source_location>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <vector>
 
 #include "config/base/fd.hpp"
 #include "proxy/net/relay.hpp"
@@ -30,6 +33,19 @@ bool write_pattern(int fd, std::uint64_t bytes);
 // Reads until the end of the stream, at most `piece` at a time; the bytes that were as they should
 // be, or nothing when one was not or the connection broke.
 std::optional<std::uint64_t> read_pattern(int fd, std::size_t piece = 256 * 1024);
+// Catch2's assertions belong to one thread: what others find wrong is kept here, by its line.
+class Findings {
+ public:
+  void expect(bool fulfilled, std::source_location where = std::source_location::current());
+  // True where all was as expected; otherwise Catch2 is told where not. Once the threads are
+  // joined.
+  bool none() const;
+
+ private:
+  std::mutex mutex_;
+  std::vector<unsigned> lines_;
+};
+
 // The next `count` bytes or less, when the stream ends.
 std::string read_text(int fd, std::size_t count);
 void write_text(int fd, std::string_view text);

@@ -148,23 +148,24 @@ TEST_CASE("without pipes to be had bulk is copied") {
 }
 
 TEST_CASE("bulk that turns into a conversation goes on, and into bulk again") {
+  Findings found;
   RelayScene scene;
   std::thread peers([&] {
     std::thread reading([&] {
       std::string all;
       for (int round = 0; round < 2; ++round) {
-        CHECK(read_text(scene.client(), 4 * mib).size() == 4 * mib);
+        found.expect(read_text(scene.client(), 4 * mib).size() == 4 * mib);
         for (int at = 0; at < 40; ++at) {
-          CHECK(read_text(scene.client(), 5) == "hello");
+          found.expect(read_text(scene.client(), 5) == "hello");
           write_text(scene.client(), "yes");
         }
       }
     });
     for (int round = 0; round < 2; ++round) {
-      CHECK(write_pattern(scene.upstream(), 4 * mib));
+      found.expect(write_pattern(scene.upstream(), 4 * mib));
       for (int at = 0; at < 40; ++at) {
         write_text(scene.upstream(), "hello");
-        CHECK(read_text(scene.upstream(), 3) == "yes");
+        found.expect(read_text(scene.upstream(), 3) == "yes");
       }
     }
     reading.join();
@@ -176,33 +177,37 @@ TEST_CASE("bulk that turns into a conversation goes on, and into bulk again") {
   CHECK(result.bytes_to_client == 8 * mib + 400);
   CHECK(result.bytes_to_upstream == 240);
   CHECK(result.end == RelayEnd::finished);
+  CHECK(found.none());
 }
 
 TEST_CASE("a client that ended its direction still gets the answer") {
+  Findings found;
   RelayScene scene;
   std::thread peers([&] {
     write_text(scene.client(), "question");
     ::shutdown(scene.client(), SHUT_WR);
-    CHECK(read_text(scene.upstream(), 100) == "question");  // and the end
+    found.expect(read_text(scene.upstream(), 100) == "question");  // and the end
     write_text(scene.upstream(), "answer");
     scene.upstream_end().reset();
-    CHECK(read_text(scene.client(), 100) == "answer");
+    found.expect(read_text(scene.client(), 100) == "answer");
   });
   const RelayResult result = scene.run();
   peers.join();
   CHECK(result.end == RelayEnd::finished);
   CHECK(result.bytes_to_upstream == 8);
   CHECK(result.bytes_to_client == 6);
+  CHECK(found.none());
 }
 
 TEST_CASE("an upstream that ended its direction still gets what the client sends in bulk") {
+  Findings found;
   RelayScene scene;
   std::optional<std::uint64_t> arrived;
   std::thread peers([&] {
     ::shutdown(scene.upstream(), SHUT_WR);
-    CHECK(read_text(scene.client(), 1).empty());
+    found.expect(read_text(scene.client(), 1).empty());
     std::thread sending([&] {
-      CHECK(write_pattern(scene.client(), 8 * mib));
+      found.expect(write_pattern(scene.client(), 8 * mib));
       scene.client_end().reset();
     });
     arrived = read_pattern(scene.upstream());
@@ -212,13 +217,15 @@ TEST_CASE("an upstream that ended its direction still gets what the client sends
   peers.join();
   CHECK(arrived == 8 * mib);
   CHECK(result.end == RelayEnd::finished);
+  CHECK(found.none());
 }
 
 TEST_CASE("a receiver that resets in the middle of bulk ends both sides") {
+  Findings found;
   RelayScene scene;
   std::thread peers([&] {
-    std::thread sending([&] { CHECK_FALSE(write_pattern(scene.upstream(), 1024 * mib)); });
-    CHECK(read_text(scene.client(), 8 * mib).size() == 8 * mib);
+    std::thread sending([&] { found.expect(!write_pattern(scene.upstream(), 1024 * mib)); });
+    found.expect(read_text(scene.client(), 8 * mib).size() == 8 * mib);
     close_with_reset(scene.client_end());
     sending.join();
   });
@@ -226,13 +233,15 @@ TEST_CASE("a receiver that resets in the middle of bulk ends both sides") {
   peers.join();
   CHECK(result.end == RelayEnd::reset);
   CHECK(result.bytes_to_client >= 8 * mib);
+  CHECK(found.none());
 }
 
 TEST_CASE("a sender that resets in the middle of bulk ends both sides") {
+  Findings found;
   RelayScene scene;
   std::thread peers([&] {
     std::thread reading([&] { read_pattern(scene.client()); });
-    CHECK(write_pattern(scene.upstream(), 8 * mib));
+    found.expect(write_pattern(scene.upstream(), 8 * mib));
     close_with_reset(scene.upstream_end());
     reading.join();
   });
@@ -240,6 +249,7 @@ TEST_CASE("a sender that resets in the middle of bulk ends both sides") {
   peers.join();
   CHECK(result.end == RelayEnd::reset);
   CHECK(result.bytes_to_client <= 8 * mib);
+  CHECK(found.none());
 }
 
 TEST_CASE("a tunnel in which nothing moves ends at its idle time, not before") {
@@ -254,19 +264,22 @@ TEST_CASE("a tunnel in which nothing moves ends at its idle time, not before") {
 }
 
 TEST_CASE("a reader that stops reading in the middle of bulk ends the tunnel at its idle time") {
+  Findings found;
   RelayScene scene;
   scene.limits.idle = 200ms;
   std::thread peers([&] {
-    std::thread sending([&] { CHECK_FALSE(write_pattern(scene.upstream(), 1024 * mib)); });
-    CHECK(read_text(scene.client(), 8 * mib).size() == 8 * mib);
+    std::thread sending([&] { found.expect(!write_pattern(scene.upstream(), 1024 * mib)); });
+    found.expect(read_text(scene.client(), 8 * mib).size() == 8 * mib);
     sending.join();
   });
   const RelayResult result = scene.run();
   peers.join();
   CHECK(result.end == RelayEnd::idle);
+  CHECK(found.none());
 }
 
 TEST_CASE("a tunnel that was quiet for a while goes on as before, in conversation and in bulk") {
+  Findings found;
   RelayScene scene;
   scene.limits.quiet = 20ms;
   std::thread peers([&] {
@@ -274,18 +287,18 @@ TEST_CASE("a tunnel that was quiet for a while goes on as before, in conversatio
       std::this_thread::sleep_for(60ms);  // being quiet is what is tested
       const std::string text(size, 'q');
       write_text(scene.client(), text);
-      CHECK(read_text(scene.upstream(), size) == text);
+      found.expect(read_text(scene.upstream(), size) == text);
       write_text(scene.upstream(), text);
-      CHECK(read_text(scene.client(), size) == text);
+      found.expect(read_text(scene.client(), size) == text);
     }
-    std::thread sending([&] { CHECK(write_pattern(scene.upstream(), 8 * mib)); });
-    CHECK(read_text(scene.client(), 4 * mib).size() == 4 * mib);
+    std::thread sending([&] { found.expect(write_pattern(scene.upstream(), 8 * mib)); });
+    found.expect(read_text(scene.client(), 4 * mib).size() == 4 * mib);
     std::this_thread::sleep_for(60ms);  // quiet while it waits for room
-    CHECK(read_text(scene.client(), 4 * mib).size() == 4 * mib);
+    found.expect(read_text(scene.client(), 4 * mib).size() == 4 * mib);
     sending.join();
     std::this_thread::sleep_for(60ms);  // quiet while it waits for more bulk
     write_text(scene.upstream(), "last");
-    CHECK(read_text(scene.client(), 4) == "last");
+    found.expect(read_text(scene.client(), 4) == "last");
     scene.client_end().reset();
     scene.upstream_end().reset();
   });
@@ -294,6 +307,7 @@ TEST_CASE("a tunnel that was quiet for a while goes on as before, in conversatio
   CHECK(result.end == RelayEnd::finished);
   CHECK(result.bytes_to_upstream == 305'289);
   CHECK(result.bytes_to_client == 305'289 + 8 * mib + 4);
+  CHECK(found.none());
 }
 
 TEST_CASE("a quiet tunnel still ends at its idle time, and not before") {
@@ -306,31 +320,34 @@ TEST_CASE("a quiet tunnel still ends at its idle time, and not before") {
 }
 
 TEST_CASE("movement in one direction keeps the other alive") {
+  Findings found;
   RelayScene scene;
   scene.limits.idle = 300ms;
   std::thread peers([&] {
     const auto until = std::chrono::steady_clock::now() + 900ms;
     while (std::chrono::steady_clock::now() < until) {
       write_text(scene.upstream(), "tick");
-      CHECK(read_text(scene.client(), 4) == "tick");
+      found.expect(read_text(scene.client(), 4) == "tick");
     }
     write_text(scene.client(), "done");
-    CHECK(read_text(scene.upstream(), 4) == "done");
+    found.expect(read_text(scene.upstream(), 4) == "done");
     scene.client_end().reset();
     scene.upstream_end().reset();
   });
   const RelayResult result = scene.run();
   peers.join();
   CHECK(result.end == RelayEnd::finished);
+  CHECK(found.none());
 }
 
 TEST_CASE("a stream closed from outside ends the relay at once, idle or in bulk") {
+  Findings found;
   for (const bool bulk : {false, true}) {
     for (const bool client : {false, true}) {
       RelayScene scene;
-      std::thread sending, cutting;
+      std::thread sending;
       std::thread reading([&] {
-        if (bulk) CHECK(read_text(scene.client(), 4 * mib).size() == 4 * mib);
+        if (bulk) found.expect(read_text(scene.client(), 4 * mib).size() == 4 * mib);
         net::post(scene.io(),
                   [&] { (client ? scene.client_stream() : scene.upstream_stream()).close(); });
         read_pattern(scene.client());
@@ -344,6 +361,7 @@ TEST_CASE("a stream closed from outside ends the relay at once, idle or in bulk"
       CHECK_FALSE(scene.upstream_stream().socket().is_open());
     }
   }
+  CHECK(found.none());
 }
 
 TEST_CASE("the meter is told while bytes move, and all of them in the end") {
@@ -358,13 +376,14 @@ TEST_CASE("the meter is told while bytes move, and all of them in the end") {
 }
 
 TEST_CASE("a first message longer than the small receive is judged whole, then sent once") {
+  Findings found;
   RelayScene scene;
   std::vector<std::string> seen;
   scene.judge = std::make_unique<Judge>(1500, FirstBytesJudge::Verdict::pass, &seen);
   const std::string hello(1500, 'h');
   std::thread peers([&] {
     write_text(scene.client(), hello);
-    CHECK(read_text(scene.upstream(), hello.size()) == hello);
+    found.expect(read_text(scene.upstream(), hello.size()) == hello);
     scene.client_end().reset();
     scene.upstream_end().reset();
   });
@@ -373,22 +392,25 @@ TEST_CASE("a first message longer than the small receive is judged whole, then s
   CHECK(seen == std::vector<std::string>{hello});
   CHECK(scene.judge == nullptr);
   CHECK(result.bytes_to_upstream == 1500);
+  CHECK(found.none());
 }
 
 TEST_CASE("early bytes and what follows are judged together") {
+  Findings found;
   RelayScene scene;
   std::vector<std::string> seen;
   scene.judge = std::make_unique<Judge>(8, FirstBytesJudge::Verdict::pass, &seen);
   scene.early = "earl";
   std::thread peers([&] {
     write_text(scene.client(), "ylat");
-    CHECK(read_text(scene.upstream(), 8) == "earlylat");
+    found.expect(read_text(scene.upstream(), 8) == "earlylat");
     scene.client_end().reset();
     scene.upstream_end().reset();
   });
   scene.run();
   peers.join();
   CHECK(seen.back() == "earlylat");
+  CHECK(found.none());
 }
 
 TEST_CASE("nothing of what is refused reaches the upstream, and the client can still be told") {
@@ -419,16 +441,18 @@ TEST_CASE("a first message that stays undecided is refused at its limit of bytes
 }
 
 TEST_CASE("the server may speak first while the client's first bytes are awaited") {
+  Findings found;
   RelayScene scene;
   scene.judge = std::make_unique<Judge>(4, FirstBytesJudge::Verdict::pass);
   std::thread peers([&] {
     write_text(scene.upstream(), "220 ready");
-    CHECK(read_text(scene.client(), 9) == "220 ready");
+    found.expect(read_text(scene.client(), 9) == "220 ready");
     write_text(scene.client(), "EHLO");
-    CHECK(read_text(scene.upstream(), 4) == "EHLO");
+    found.expect(read_text(scene.upstream(), 4) == "EHLO");
     scene.client_end().reset();
     scene.upstream_end().reset();
   });
   CHECK(scene.run().end == RelayEnd::finished);
   peers.join();
+  CHECK(found.none());
 }
