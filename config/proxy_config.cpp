@@ -29,7 +29,7 @@ void check_pairs(Problems& problems, const YAML::Node& root, const ProxyConfig& 
         "env_file.format without env_file.path");
   needs(config.audit_keep.has_value(), config.audit_rotate_bytes.has_value(),
         "audit.keep without audit.rotate_bytes");
-  needs(config.admin_socket.has_value(), config.admin,
+  needs(config.admin_socket.has_value(), config.admin_enabled.value_or(true),
         "admin.socket and admin.enabled: false are contradictory");
   needs(config.no_auth && config.token.has_value(), false,
         "auth.token and auth.required: false are contradictory");

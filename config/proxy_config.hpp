@@ -79,7 +79,7 @@ struct ProxyConfig {
   std::optional<std::string> env_file, env_format;  // env_file.path, env_file.format
   std::optional<std::string> metrics_listen;        // metrics.listen: ADDR:PORT
   std::optional<std::string> admin_socket;          // admin.socket: a path; absent: the usual place
-  bool admin = true;                                // admin.enabled
+  std::optional<bool> admin_enabled;  // admin.enabled; absent: only where admin.socket is there
 
   std::optional<std::chrono::milliseconds> drain_time;  // how long SIGTERM lets connections finish
   bool reload_cut = false;       // `reload: cut`: connections of the old policy end with a reload

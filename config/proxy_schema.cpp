@@ -169,7 +169,10 @@ std::vector<Key<ProxyFile>> general_keys() {
       {"env_file.format", env_format},
       {"metrics.listen", metrics_listen},
       {"admin.socket", text<&ProxyConfig::admin_socket>},
-      {"admin.enabled", flag<&ProxyConfig::admin>},
+      {"admin.enabled",
+       [](const F& f) {
+         f.out.config.admin_enabled = as_bool(f.problems, f.node, f.key);
+       }},
       {"drain_time", drain_time},
       {"reload", reload},
       {"reload_on_change", flag<&ProxyConfig::reload_on_change>},

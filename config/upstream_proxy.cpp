@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "config/base/encoding.hpp"
 #include "config/base/on_exit.hpp"
 
 namespace nono {
@@ -10,54 +11,23 @@ namespace {
 
 constexpr const char* remedy = "write --upstream-proxy HOST:PORT or http://USER:PASSWORD@HOST:PORT";
 
-// RFC 4648 4.
-std::string base64(std::string_view bytes) {
-  static constexpr std::string_view digits =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  for (std::size_t at = 0; at < bytes.size(); at += 3) {
-    std::uint32_t group = 0;
-    const std::size_t count = std::min<std::size_t>(3, bytes.size() - at);
-    for (std::size_t i = 0; i < 3; ++i) {
-      group = group << 8 | (i < count ? static_cast<unsigned char>(bytes[at + i]) : 0U);
-    }
-    for (std::size_t i = 0; i < 4; ++i)
-      out += i <= count ? digits[group >> (18 - 6 * i) & 63] : '=';
-  }
-  return out;
-}
-
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
-bool percent_decode(std::string_view text, std::string& out) {
-  for (std::size_t at = 0; at < text.size(); ++at) {
-    if (text[at] != '%') {
-      out += text[at];
-      continue;
-    }
-    if (at + 2 >= text.size()) return false;
-    const int high = hex_digit(text[at + 1]);
-    const int low = hex_digit(text[at + 2]);
-    if (high < 0 || low < 0) return false;
-    out += static_cast<char>(high * 16 + low);
-    at += 2;
-  }
-  return true;
+// RFC 3986 3.1. What else stands before "://" may be a password, and is not repeated.
+bool is_scheme(std::string_view text) {
+  const auto fits = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '+' ||
+           c == '-' || c == '.';
+  };
+  return !text.empty() && std::all_of(text.begin(), text.end(), fits);
 }
 
 Result<std::shared_ptr<const Secret>> basic_authorization(std::string_view user_info) {
-  std::string plain;
+  std::string plain = percent_decode_strictly(user_info).value_or("");
   const OnExit wiped([&] { wipe(plain.data(), plain.size()); });
-  if (!percent_decode(user_info, plain) || plain.find(':') == std::string::npos) {
+  if (plain.find(':') == std::string::npos) {
     return fail(ErrorCode::bad_input, "--upstream-proxy: what stands before @ is no USER:PASSWORD",
                 remedy);
   }
-  std::string value = "Basic " + base64(plain);
+  std::string value = "Basic " + base64_encode(plain);
   auto secret = std::make_shared<const Secret>(value);
   wipe(value.data(), value.size());
   return secret;
@@ -70,10 +40,12 @@ Result<UpstreamProxy> parse_upstream_proxy(const std::string& text,
   std::string_view rest = text;
   const std::size_t scheme_end = rest.find("://");
   if (scheme_end != std::string_view::npos) {
-    const std::string scheme(rest.substr(0, scheme_end));
+    const std::string_view scheme = rest.substr(0, scheme_end);
     if (scheme != "http") {
-      return fail(ErrorCode::bad_input, "--upstream-proxy: " + scheme + ":// is not supported",
-                  remedy);
+      // What is no scheme may be a password before a URL that came too late.
+      const std::string shown =
+          is_scheme(scheme) ? std::string(scheme) + "://" : "what stands before ://";
+      return fail(ErrorCode::bad_input, "--upstream-proxy: " + shown + " is not supported", remedy);
     }
     rest.remove_prefix(scheme_end + 3);
     if (rest.ends_with('/')) rest.remove_suffix(1);

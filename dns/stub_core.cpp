@@ -69,8 +69,8 @@ StubCore::StubCore(Executor executor, NameJudge& judge, AnswerSource& source,
       options_(options),
       limits_(options.queries, options.lookups, options.lookups_of_all, options.clients_max),
       decisions_(options.decisions, std::move(on_decision)),
-      names_(options.names_max),
-      counters_(options.counters ? options.counters : std::make_shared<StubCounters>()) {}
+      counters_(options.counters ? options.counters : std::make_shared<StubCounters>()),
+      names_(options.names_max) {}
 
 StubCore::~StubCore() = default;
 

@@ -97,9 +97,9 @@ class StubCore : public std::enable_shared_from_this<StubCore> {
   NameJudge& judge_;
   AnswerSource& source_;
   StubOptions options_;
-  std::shared_ptr<StubCounters> counters_;
   ClientLimits limits_;
   DecisionLog decisions_;
+  std::shared_ptr<StubCounters> counters_;
   RecentTable<Known> names_;
   std::uint64_t generation_ = 0;  // of the policy
   std::unordered_map<std::string, Lookup, KeyedHash> lookups_;

@@ -12,7 +12,7 @@
 
 namespace nono {
 
-class TlsStream;
+class TunnelJudge;
 
 class Connection {
  public:
@@ -36,16 +36,27 @@ class Connection {
  private:
   friend class Worker;
   std::optional<Problem> identify(const http::RequestHead& head, Trail& trail);
+  std::optional<Problem> identify_by(std::string_view token, Trail& trail);
+  std::optional<Problem> identify_without_token(Trail& trail);
   std::optional<Problem> identify_reverse(const http::RequestHead& head, Trail& trail);
   std::optional<Problem> bind(SessionPtr session, Trail& trail);
   void unbind();
   Awaitable<Next> serve_one();
   Awaitable<Next> serve_connect(http::RequestHead& head);
+  Awaitable<Next> open_tunnel(HostPort target, std::unique_ptr<Trail> own_trail,
+                              const http::RequestHead* head);
+  Awaitable<bool> begins_with_socks();
+  Awaitable<Next> serve_socks();
+  Awaitable<std::optional<Problem>> greet_socks(Trail& trail);
+  Awaitable<Next> refuse_socks(Trail& trail, const Problem& problem);
+  template <class Message>
+  Awaitable<Result<Message>> read_socks(Result<std::optional<Message>> (*parse)(std::string_view));
   Awaitable<bool> establish(std::chrono::milliseconds time, std::string& early, Trail& trail);
   Awaitable<void> serve_tunnel();
-  Awaitable<void> refuse_tunnel();
   Awaitable<Next> serve_intercepted(const Permit& permit, Trail& trail);
-  Awaitable<Next> serve_inside(const Permit& permit, TlsStream& tls, http::InputBuffer& inner);
+  Awaitable<void> serve_http_inside(TunnelJudge& judge);
+  Awaitable<Next> serve_inside(const Permit& permit, ByteStream& client, http::InputBuffer& inner,
+                               bool tls);
   Awaitable<Next> serve_forward(http::RequestHead& head);
   Awaitable<Next> serve_reverse(http::RequestHead& head);
   Awaitable<Next> refuse(Trail& trail, const Problem& problem, const http::RequestHead* head);
@@ -70,7 +81,9 @@ class Connection {
   bool first_ = true;
   bool waiting_ = false;  // for a request's first byte
   bool leaving_ = false;
-  std::size_t place_ = 0;  // in the worker's list
+  bool socks_ = false;        // the client speaks SOCKS5
+  bool socks_asked_ = false;  // and waits for the reply to its request
+  std::size_t place_ = 0;     // in the worker's list
 };
 
 }  // namespace nono

@@ -20,7 +20,7 @@ class Worker;
 
 // Used on the worker's thread; gone before the worker's resolvers. A DNS query carries no token, so
 // all are the main session's: a session with rules of its own is not to be had here.
-class DnsFront final : dns::NameJudge, dns::AnswerSource {
+class DnsFront final : public dns::NameJudge, public dns::AnswerSource {
  public:
   DnsFront(Worker& worker, const DnsSettings& settings);
   ~DnsFront() override;

@@ -22,6 +22,12 @@ struct Limits {
   unsigned connects_per_second_max = 0;
   unsigned session_connects_per_second_max = 0;
 
+  // Connections to upstreams that wait for a request, of one thread. Opening one costs more than
+  // many requests over it. 0: none but what a client's own connection keeps.
+  std::size_t upstream_pool_max = 256;
+  std::size_t upstream_pool_per_target_max = 64;  // of one session; no host may hold all of them
+  std::chrono::milliseconds upstream_idle_time_max{30'000};  // servers close theirs after 5 to 75 s
+
   // Time, per phase: a client or upstream that stalls is let go.
   std::chrono::milliseconds head_time_max{10'000};  // a whole request head, slow clients included
   std::chrono::milliseconds keep_alive_time_max{60'000};  // between two requests of one connection

@@ -17,14 +17,15 @@ Error known_session(const std::string& name) {
                "revoke it first, or choose another name"};
 }
 
-std::shared_ptr<const ProxySettings> make_settings(const Limits& limits, bool no_auth,
-                                                   SessionPtr main) {
+std::shared_ptr<const ProxySettings> make_settings(const Reload& from, SessionPtr main) {
   auto settings = std::make_shared<ProxySettings>();
-  settings->limits = limits;
-  settings->head_limits = head_limits_of(limits);
-  settings->no_auth = no_auth;
+  settings->limits = from.limits;
+  settings->head_limits = head_limits_of(from.limits);
+  settings->no_auth = from.no_auth;
+  settings->socks5 = from.socks5;
+  settings->via = from.via;
   settings->main = std::move(main);
-  settings->connects = std::make_shared<RateLimit>(limits.connects_per_second_max);
+  settings->connects = std::make_shared<RateLimit>(from.limits.connects_per_second_max);
   return settings;
 }
 
@@ -48,6 +49,14 @@ Result<SessionRegistry::Candidate> SessionRegistry::make(SessionSetup setup) {
   auto session = Session::make(std::move(setup));
   if (!session) return fail(session.error());
   candidate.session = std::move(*session);
+  Gateway& gateway = workers_.front()->gateway();
+  SessionMeters meters;
+  meters.slot = gateway.session_names.slot(candidate.session->name());
+  for (const LoadedCredential& credential : candidate.session->credentials()) {
+    meters.credentials.push_back(gateway.credential_names.slot(credential.route.name));
+  }
+  meters.redactions = &gateway.redactions;
+  candidate.session->count_in(std::move(meters));
   return candidate;
 }
 
@@ -77,7 +86,7 @@ Result<void> SessionRegistry::apply(Reload reload) {
     const auto predecessor = before.find(candidate.session->name());
     enter(std::move(candidate), predecessor == before.end() ? nullptr : predecessor->second);
   }
-  const auto settings = make_settings(reload.limits, reload.no_auth, main);
+  const auto settings = make_settings(reload, main);
   post([settings](Worker& worker) { worker.use(settings); });
   for (const auto& [name, session] : before) {
     dismiss(session, reload.cut || sessions_.count(name) == 0);

@@ -14,6 +14,8 @@ struct Reload {
   std::vector<SessionSetup> sessions;  // of the file: what is not among them is revoked
   Limits limits;
   bool no_auth = false;
+  bool socks5 = true;
+  bool via = false;
   bool cut = false;  // connections that began under the old policy are closed
 };
 

@@ -1,18 +1,16 @@
 #include "proxy/request.hpp"
 
-#include <poll.h>
-
 #include "config/base/on_exit.hpp"
 #include "proxy/chain.hpp"
-#include "proxy/dialer.hpp"
 #include "proxy/net/relay.hpp"
-#include "proxy/net/tls_stream.hpp"
 
 namespace nono {
 
 namespace {
 
 using intercept::SubstituteRefusal;
+
+using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds look_after_client{1000};
 
@@ -42,19 +40,34 @@ class ClientWatch final : private Expiring {
   bool left_ = false;
 };
 
+// RFC 9110 7.6.3: by which version the message came, and through whom.
+template <class Head>
+void add_via(Head& head, std::string_view name) {
+  if (name.empty()) return;
+  const std::string entry = std::string(head.http_1_0 ? "1.0 " : "1.1 ").append(name);
+  head.fields.add("Via", entry);
+}
+
 // Redacts what a credential's upstream answers, and keeps phantoms out of what goes to any
 // upstream.
 class RequestHooks final : public http::ExchangeHooks {
  public:
   RequestHooks(const intercept::Redactor* redactor, std::unique_ptr<http::BodyFilter> guard,
-               ClientWatch& watch)
-      : redactor_(redactor), guard_(std::move(guard)), watch_(watch) {}
+               ClientWatch& watch, metrics::Metrics& metrics, std::string_view via)
+      : redactor_(redactor),
+        guard_(std::move(guard)),
+        watch_(watch),
+        metrics_(metrics),
+        via_(via) {}
   Result<std::unique_ptr<http::BodyFilter>> on_response(http::ResponseHead& response) override {
     watch_.answer_begins();
+    metrics_.first_byte_took(Clock::now() - start_);
+    add_via(response, via_);
     if (redactor_ == nullptr) return std::unique_ptr<http::BodyFilter>();
     return redactor_->on_response(response);
   }
   void on_interim(http::ResponseHead& response) override {
+    add_via(response, via_);
     if (redactor_ != nullptr) redactor_->redact_fields(response);
   }
   http::BodyFilter* request_filter() override { return guard_.get(); }
@@ -63,6 +76,9 @@ class RequestHooks final : public http::ExchangeHooks {
   const intercept::Redactor* redactor_;
   std::unique_ptr<http::BodyFilter> guard_;
   ClientWatch& watch_;
+  metrics::Metrics& metrics_;
+  std::string_view via_;  // what we call ourselves; empty: nothing
+  Clock::time_point start_ = Clock::now();
 };
 
 Problem problem_of_failure(const intercept::SubstituteFailure& failure, const HostPort& target) {
@@ -111,8 +127,28 @@ struct Prepared {
   std::optional<Problem> problem;
 };
 
-// Swaps the phantom for the key and makes sure that no phantom leaves otherwise.
-Prepared prepare_credentials(const Session& session, PermittedRequest& request, Trail& trail) {
+// What Via fields say of us; empty where they say nothing.
+std::string_view via_name(Worker& worker) {
+  return worker.settings().via ? std::string_view(worker.gateway().server_name)
+                               : std::string_view();
+}
+
+// Every session's phantoms, where there are any: null where nothing is worth looking for.
+intercept::PhantomBook* phantoms_alive(Worker& worker) {
+  return worker.sessions().any_credentials() ? &worker.sessions() : nullptr;
+}
+
+Problem leak(std::string what, std::string fix, const HostPort& target) {
+  Refusal refusal;
+  refusal.because.reason = Reason::phantom_elsewhere;
+  refusal.detail = std::move(what) + target.to_string() + ", which it is not for";
+  refusal.fix = std::move(fix);
+  return problem_of(refusal, target);
+}
+
+// Swaps the phantom for the key and makes sure that no phantom leaves otherwise, nor the token.
+Prepared prepare_credentials(Worker& worker, const Session& session, PermittedRequest& request,
+                             Trail& trail) {
   Prepared prepared;
   const HostPort& target = request.permit.target();
   const std::vector<const LoadedCredential*> candidates = candidates_for(session, request);
@@ -125,19 +161,20 @@ Prepared prepare_credentials(const Session& session, PermittedRequest& request, 
       return prepared;
     }
     if (substitution->used) {
-      trail.credential(substitution->credential);
       const auto index = static_cast<std::size_t>(credential - session.credentials().data());
+      trail.credential(index);
       prepared.redactor = session.redactor(index);
       intercept::prepare_for_redaction(request.head);
     }
   }
-  if (!session.credentials().empty() && session.phantoms().contains(request.head)) {
-    Refusal refusal;
-    refusal.because.reason = Reason::phantom_elsewhere;
-    refusal.detail =
-        "a phantom key is on its way to " + target.to_string() + ", which it is not for";
-    refusal.fix = "a phantom works only at its own vendor; look at who sends it here";
-    prepared.problem = problem_of(refusal, target);
+  const intercept::PhantomScanner& scanner = session.phantoms();
+  if (scanner.contains(request.head, phantoms_alive(worker))) {
+    prepared.problem =
+        leak("a phantom key is on its way to ",
+             "a phantom works only at its own vendor; look at who sends it here", target);
+  } else if (scanner.contains_token(request.head)) {
+    prepared.problem = leak("the session token is on its way to ",
+                            "send it to the proxy alone, as Proxy-Authorization", target);
   }
   return prepared;
 }
@@ -147,6 +184,15 @@ std::string upgrade_of(const http::RequestHead& head) {
   const std::string* upgrade = head.fields.find("Upgrade");
   if (upgrade == nullptr || head.http_1_0 || !http::equal_name(*upgrade, "websocket")) return {};
   return *upgrade;
+}
+
+// NTLM and Negotiate sign in a connection, against RFC 9110 11.2: whoever sends over it next is
+// taken for the same user.
+bool signs_in(const http::RequestHead& head) {
+  const std::string* value = head.fields.find("Authorization");
+  if (value == nullptr) return false;
+  const std::string_view scheme = std::string_view(*value).substr(0, value->find(' '));
+  return http::equal_name(scheme, "NTLM") || http::equal_name(scheme, "Negotiate");
 }
 
 // RFC 9110 9.2.2: may be sent again when the connection broke without an answer.
@@ -174,77 +220,7 @@ Awaitable<void> relay_upgraded(RequestContext& context, const intercept::Redacto
   context.upstream.reset();
 }
 
-// A connected socket that leads to the permit's target, be it through the upstream proxy.
-Awaitable<Result<Dialled>> reach(Worker& worker, const Session& session, const Permit& permit,
-                                 Leg leg) {
-  const Limits& limits = session.limits();
-  const UpstreamProxy* parent = parent_for(session.config(), permit.target());
-  std::optional<Permit> parent_permit;
-  if (parent != nullptr) parent_permit = policy::Engine::permit_upstream_proxy(parent->address);
-  const Permit& next_hop = parent_permit ? *parent_permit : permit;
-  const auto deadline = std::chrono::steady_clock::now() + limits.resolve_time_max;
-  auto resolver = worker.resolver(session);
-  if (!resolver) co_return fail(resolver.error());
-  auto vetted = co_await (*resolver)->resolve(next_hop, deadline);
-  if (!vetted) co_return fail(vetted.error());
-  auto dialled = co_await dial(next_hop, *vetted, worker.deadlines(), limits.connect_time_max);
-  if (!dialled || parent == nullptr || leg == Leg::http) co_return dialled;
-  dialled->stream->expires_after(limits.connect_time_max);
-  auto through =
-      co_await connect_through(*dialled->stream, *parent, permit.target(), session.head_limits());
-  if (!through) co_return fail(through.error());
-  dialled->stream->never_expires();
-  co_return dialled;
-}
-
 }  // namespace
-
-void Upstream::reset() {
-  stream.reset();
-  tcp = nullptr;
-  in = http::InputBuffer();
-  target.reset();
-}
-
-bool Upstream::usable_for(const HostPort& wanted, bool wanted_tls) const {
-  if (!stream || !target || tls != wanted_tls || !(*target == wanted) || !in.empty()) return false;
-  if (!tcp->socket().is_open()) return false;
-  pollfd state{tcp->native_handle(), POLLIN | POLLRDHUP, 0};
-  if (::poll(&state, 1, 0) == 0) return true;
-  // TLS may have a ticket waiting, but behind a goodbye there is an end; plain HTTP has nothing to
-  // say between two requests.
-  return tls && state.revents == POLLIN;
-}
-
-Awaitable<Result<void>> open_upstream(Worker& worker, const Session& session, const Permit& permit,
-                                      Leg leg, Upstream& upstream, Trail& trail) {
-  upstream.reset();
-  auto dialled = co_await reach(worker, session, permit, leg);
-  if (!dialled) co_return fail(dialled.error());
-  trail.address(dialled->address);
-  upstream.address = dialled->address;
-  upstream.tcp = dialled->stream.get();
-  upstream.tls = leg == Leg::https;
-  if (leg == Leg::https) {
-    dialled->stream->expires_after(session.limits().tls_time_max);
-    auto context = worker.client_tls(session);
-    if (!context) {
-      upstream.reset();
-      co_return fail(context.error());
-    }
-    auto secured = co_await TlsStream::connect(std::move(dialled->stream), **context,
-                                               permit.target(), session.identity());
-    if (!secured) {
-      upstream.reset();
-      co_return fail(secured.error());
-    }
-    upstream.stream = std::move(*secured);
-  } else {
-    upstream.stream = std::move(dialled->stream);
-  }
-  upstream.target = permit.target();
-  co_return Result<void>{};
-}
 
 Awaitable<Next> answer_refusal(ByteStream& client, Worker& worker, Trail& trail,
                                const Problem& problem, const http::RequestHead* head) {
@@ -267,9 +243,10 @@ struct Judged {
   Because because;
   const intercept::Redactor* redactor = nullptr;
   std::string upgrade;
+  bool signs_in = false;  // whole connection, not this request
 };
 
-Judged judge(const Session& session, PermittedRequest& request, Trail& trail) {
+Judged judge(Worker& worker, const Session& session, PermittedRequest& request, Trail& trail) {
   http::RequestHead& head = request.head;
   Judged judged;
   trail.target(request.permit.target());
@@ -282,8 +259,10 @@ Judged judge(const Session& session, PermittedRequest& request, Trail& trail) {
   judged.because = decision.because.rule.empty() ? request.permit.because() : decision.because;
   head.target = std::move(decision.path);
   judged.upgrade = upgrade_of(head);
+  judged.signs_in = signs_in(head);
   http::remove_hop_by_hop(head.fields);
-  Prepared prepared = prepare_credentials(session, request, trail);
+  add_via(head, via_name(worker));
+  Prepared prepared = prepare_credentials(worker, session, request, trail);
   judged.problem = std::move(prepared.problem);
   judged.redactor = prepared.redactor;
   return judged;
@@ -295,11 +274,14 @@ Awaitable<Result<void>> exchange_once(RequestContext& context, const http::Reque
                                       http::ExchangeResult& result) {
   const Session& session = context.session;
   std::unique_ptr<http::BodyFilter> guard;
-  if (!session.credentials().empty() && head.framing.kind != http::Framing::Kind::none) {
-    guard = session.phantoms().guard();
+  intercept::PhantomBook* const phantoms = phantoms_alive(context.worker);
+  const bool guarded = phantoms != nullptr || !session.credentials().empty();
+  if (guarded && head.framing.kind != http::Framing::Kind::none) {
+    guard = session.phantoms().guard(phantoms);
   }
   ClientWatch watch(context.worker.deadlines(), context.client, *context.upstream.stream);
-  RequestHooks hooks(judged.redactor, std::move(guard), watch);
+  RequestHooks hooks(judged.redactor, std::move(guard), watch, context.worker.metrics(),
+                     via_name(context.worker));
   const http::ExchangeTimes times = times_of(session.limits());
   auto exchanged = co_await http::exchange(context.client, context.client_in, head, judged.upgrade,
                                            *context.upstream.stream, context.upstream.in,
@@ -319,10 +301,12 @@ Awaitable<Next> finish(RequestContext& context, const Judged& judged,
     co_await relay_upgraded(context, judged.redactor, trail);
     co_return Next::close;
   }
-  if (result.upstream_reusable) {
-    context.upstream.stream->never_expires();
-  } else {
-    context.upstream.reset();
+  Upstream& upstream = context.upstream;
+  if (!result.upstream_reusable) {
+    upstream.reset();
+  } else if (!context.worker.pool().put(context.session, upstream,
+                                        context.worker.settings().limits)) {
+    upstream.stream->never_expires();
   }
   co_return result.client_reusable ? Next::keep : Next::close;
 }
@@ -348,7 +332,7 @@ Awaitable<Next> serve_request(RequestContext& context, PermittedRequest& request
   const Session& session = context.session;
   http::RequestHead& head = request.head;
   const HostPort& target = request.permit.target();
-  const Judged judged = judge(session, request, trail);
+  const Judged judged = judge(context.worker, session, request, trail);
   const UpstreamProxy* parent = request.tls ? nullptr : parent_for(session.config(), target);
   const OnExit wiped([&] {
     if (judged.redactor != nullptr || parent != nullptr) intercept::wipe_head(head);
@@ -364,7 +348,11 @@ Awaitable<Next> serve_request(RequestContext& context, PermittedRequest& request
   }
   if (parent != nullptr) address_to_parent(head, *parent, target);
   const Leg leg = request.tls ? Leg::https : Leg::http;
-  bool kept = context.upstream.usable_for(target, request.tls);
+  const UpstreamPlace place = place_of(session, request.permit, leg);
+  bool kept = context.upstream.usable_for(place) ||
+              context.worker.pool().take(session, place, context.upstream);
+  metrics::Metrics& metrics = context.worker.metrics();
+  metrics.upstream_reuse(kept ? metrics::Reuse::hit : metrics::Reuse::miss);
   while (true) {
     if (kept) {
       trail.address(context.upstream.address);
@@ -376,6 +364,7 @@ Awaitable<Next> serve_request(RequestContext& context, PermittedRequest& request
         co_return co_await answer_refusal(context.client, context.worker, trail, problem, &head);
       }
     }
+    if (judged.signs_in) context.upstream.personal = true;
     http::ExchangeResult result;
     auto exchanged = co_await exchange_once(context, head, judged, trail, result);
     if (exchanged) co_return co_await finish(context, judged, result, trail);
@@ -384,6 +373,7 @@ Awaitable<Next> serve_request(RequestContext& context, PermittedRequest& request
     // afresh.
     const bool stale = kept && result.upstream_was_stale && idempotent(head.method);
     if (!stale) co_return co_await give_up(context, request, exchanged.error(), result, trail);
+    metrics.upstream_reuse(metrics::Reuse::stale);
     kept = false;
   }
 }

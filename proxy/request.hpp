@@ -8,7 +8,7 @@
 
 #include "proxy/http/exchange.hpp"
 #include "proxy/intercept/substitute.hpp"
-#include "proxy/net/tcp_stream.hpp"
+#include "proxy/open_upstream.hpp"
 #include "proxy/trail.hpp"
 #include "proxy/worker.hpp"
 
@@ -17,26 +17,12 @@ namespace nono {
 // Whether the client's connection goes on to another request.
 enum class Next : std::uint8_t { keep, close };
 
-// A connection to an upstream, kept for the next request of the same client to the same place.
-struct Upstream {
-  std::unique_ptr<ByteStream> stream;
-  TcpStream* tcp = nullptr;  // the socket below stream
-  http::InputBuffer in;
-  std::optional<HostPort> target;
-  bool tls = false;
-  IpAddress address;
-
-  void reset();
-  // True where it leads to `wanted` and the peer has not closed it meanwhile.
-  bool usable_for(const HostPort& wanted, bool wanted_tls) const;
-};
-
 struct RequestContext {
   Worker& worker;
   const Session& session;
   ByteStream& client;
   http::InputBuffer& client_in;
-  Upstream& upstream;
+  Upstream& upstream;  // of this client alone: what is in use, and what the pool does not take
 };
 
 // What is asked, with a permit for where.
@@ -50,14 +36,6 @@ struct PermittedRequest {
 
 // Serves one request and answers it whatever happens. All arguments must outlive the await.
 Awaitable<Next> serve_request(RequestContext& context, PermittedRequest& request, Trail& trail);
-
-// What a connection to an upstream is to carry.
-enum class Leg : std::uint8_t { tunnel, http, https };
-
-// Resolves, dials and, where asked, starts TLS; through the session's upstream proxy where it has
-// one for this target. On success `upstream` leads to the permit's target.
-Awaitable<Result<void>> open_upstream(Worker& worker, const Session& session, const Permit& permit,
-                                      Leg leg, Upstream& upstream, Trail& trail);
 
 // Answers with a refusal and writes the trail. Says Next::keep only where the request had no body
 // and the client may go on.

@@ -11,6 +11,7 @@
 
 #include "config/base/fd.hpp"
 #include "proxy/audit/record.hpp"
+#include "proxy/dns_listen.hpp"
 #include "proxy/listen.hpp"
 #include "proxy/net/asio.hpp"
 #include "proxy/reload.hpp"
@@ -27,6 +28,7 @@ class SessionRegistry;
 struct ListenerSetup {
   UniqueFd socket;       // listening
   bool trusted = false;  // this listener is the main session's identity: no token needed
+  bool tls = false;      // clients speak TLS to it; needs ServerOptions::tls_cert
 };
 
 struct ServerOptions {
@@ -35,9 +37,14 @@ struct ServerOptions {
   std::shared_ptr<intercept::CertificateAuthority>
       ca;  // null: a host that needs interception is refused
   std::vector<ListenerSetup> listeners;
+  std::string tls_cert, tls_key;  // PEM files for listeners that speak TLS; empty: there are none
+  std::vector<DnsSockets> dns_listeners;  // DNS is answered there, by the main session's rules
+  DnsSettings dns;
   unsigned threads = 1;
   Limits limits;                // until the session of a connection is known
   bool no_auth = false;         // loopback only: every request is taken as the main session's
+  bool socks5 = true;           // on the same listeners, told by the first byte
+  bool via = false;             // a Via field in what is forwarded
   std::string audit_log;        // path; empty: none
   bool audit_required = false;  // refuse what cannot be recorded
   std::uint64_t audit_rotate_bytes = 0;  // a new file beyond that size; 0: never
@@ -45,6 +52,7 @@ struct ServerOptions {
   std::function<void(const audit::Record&)>
       on_record;                     // called on the audit thread for each record
   std::string server_name = "nono";  // in Proxy-Status
+  std::string version;               // in /metrics
 };
 
 // Made, run and destroyed on one thread. `run()` blocks until stop() or, with external work posted,
@@ -70,6 +78,14 @@ class Server {
   // Adding, revoking and listing sessions, and putting a configuration that was read again into
   // force. Until run() returns.
   virtual SessionRegistry& sessions() = 0;
+
+  // Calls `handler` on the thread of run() when serving has ended, before the connections that are
+  // left are destroyed: what waits for other threads must be let go there. Before run().
+  virtual void on_end(std::function<void()> handler) = 0;
+
+  // Serves /metrics, /healthz and /readyz on a listening TCP socket, until run() has ended all
+  // connections. Before run(), once.
+  virtual void serve_status(UniqueFd listener) = 0;
 
   // Of the first thread, for what runs beside the proxy: status and admin servers. Their handlers
   // end with run().

@@ -46,6 +46,13 @@ Session::Session(SessionSetup setup)
   if (setup.ttl) expires_ = std::chrono::steady_clock::now() + *setup.ttl;
 }
 
+void Session::count_in(SessionMeters meters) {
+  meters_ = std::move(meters);
+  for (const auto& redactor : redactors_) {
+    if (redactor) redactor->count_in(meters_.redactions);
+  }
+}
+
 Result<std::shared_ptr<Session>> Session::make(SessionSetup setup) {
   if (auto checked = check_upstream_roots(setup.config); !checked) return fail(checked.error());
   if (auto checked = check_dns_servers(setup.config); !checked) return fail(checked.error());
@@ -61,7 +68,8 @@ Result<std::shared_ptr<Session>> Session::make(SessionSetup setup) {
   auto engine = policy::Engine::make(session->config_.network, routes);
   if (!engine) return fail(engine.error());
   session->engine_ = std::move(*engine);
-  session->phantoms_ = std::make_unique<intercept::PhantomScanner>(phantoms);
+  session->phantoms_ =
+      std::make_unique<intercept::PhantomScanner>(phantoms, session->token_.expose());
   return session;
 }
 

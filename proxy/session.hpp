@@ -23,6 +23,14 @@ struct SessionUse {
   std::atomic<std::uint64_t> bytes_to_upstream{0}, bytes_to_client{0};
 };
 
+// Where a session's events are counted: its slot and those of its credentials among the labels
+// (proxy/metrics), and what all redactors share.
+struct SessionMeters {
+  std::size_t slot = 0;
+  std::vector<std::size_t> credentials;
+  std::atomic<std::uint64_t>* redactions = nullptr;  // outlives the session
+};
+
 // Never changes once made, but for what is atomic; shared by all threads. A connection holds the
 // session that it began with, so a reload or revocation never changes a rule under it.
 class Session {
@@ -52,6 +60,9 @@ class Session {
   // When it ends by itself; none: never.
   std::optional<std::chrono::steady_clock::time_point> expires() const { return expires_; }
 
+  // Once, before any connection has it.
+  void count_in(SessionMeters meters);
+  const SessionMeters& meters() const { return meters_; }
   SessionUse& use() { return use_; }
   const SessionUse& use() const { return use_; }
   RateLimit& connects() { return connects_; }
@@ -72,6 +83,7 @@ class Session {
   std::vector<std::string> places_;
   std::chrono::system_clock::time_point created_;
   std::optional<std::chrono::steady_clock::time_point> expires_;
+  SessionMeters meters_;
   SessionUse use_;
   RateLimit connects_;
 };

@@ -18,10 +18,10 @@ using TokenKey = std::array<unsigned char, 32>;
 TokenKey make_token_key();
 
 // Used on one thread. Look-ups cost the same however many sessions there are.
-class SessionTable {
+class SessionTable final : public intercept::PhantomBook {
  public:
   explicit SessionTable(const TokenKey& key);
-  ~SessionTable();
+  ~SessionTable() override;
   SessionTable(const SessionTable&) = delete;
   SessionTable& operator=(const SessionTable&) = delete;
 
@@ -36,6 +36,7 @@ class SessionTable {
   SessionPtr by_token(std::string_view token);
   // The session of whose phantoms this is one, or null. `tail`: the 64 hex digits behind the infix.
   SessionPtr by_phantom(std::string_view tail);
+  bool holds(std::string_view tail) override { return by_phantom(tail) != nullptr; }
 
  private:
   class Hash;

@@ -2,10 +2,12 @@
 
 namespace nono {
 
-Trail::Trail(Gateway& gateway, audit::Way way)
-    : gateway_(gateway), start_(std::chrono::steady_clock::now()) {
+Trail::Trail(Worker& worker, audit::Way way)
+    : gateway_(worker.gateway()),
+      metrics_(worker.metrics()),
+      start_(std::chrono::steady_clock::now()) {
   record_.time = std::chrono::system_clock::now();
-  record_.connection = gateway.next_id.fetch_add(1, std::memory_order_relaxed);
+  record_.connection = gateway_.next_id.fetch_add(1, std::memory_order_relaxed);
   record_.way = way;
 }
 
@@ -13,6 +15,15 @@ void Trail::session(Session& session) {
   session_ = &session;
   record_.session = session.name();
   session.use().requests.fetch_add(1, std::memory_order_relaxed);
+}
+
+std::size_t Trail::slot() const {
+  return session_ == nullptr ? 0 : session_->meters().slot;
+}
+
+void Trail::credential(std::size_t index) {
+  credential_ = index;
+  record_.credential = session_->credentials()[index].route.name;
 }
 
 void Trail::target(const HostPort& target) {
@@ -33,6 +44,8 @@ Awaitable<Result<void>> Trail::allow(const Because& because) {
   record_.because = because;
   decided_ = true;
   opened_ = true;
+  metrics_.decided(record_.way, because.reason, true, slot());
+  if (credential_) metrics_.credential_used(session_->meters().credentials[*credential_]);
   audit::Record decision = record_;
   co_return co_await gateway_.log->commit(std::move(decision));
 }
@@ -50,8 +63,10 @@ void Trail::refuse(const Problem& problem) {
                            problem.reason == Reason::phantom_elsewhere ||
                            problem.reason == Reason::authority_mismatch;
     if (by_policy) gateway_.refusals.add(record_);
+    metrics_.failed(record_.way, problem.reason);
     return;
   }
+  metrics_.decided(record_.way, problem.reason, false, slot());
   if (record_.host.empty()) {
     record_.host = problem.host;
     record_.port = problem.port;
@@ -63,6 +78,7 @@ void Trail::refuse(const Problem& problem) {
 void Trail::moved(std::uint64_t to_upstream, std::uint64_t to_client) {
   record_.bytes_to_upstream += to_upstream;
   record_.bytes_to_client += to_client;
+  metrics_.moved(record_.way, slot(), to_upstream, to_client);
   if (session_ == nullptr) return;
   session_->use().bytes_to_upstream.fetch_add(to_upstream, std::memory_order_relaxed);
   session_->use().bytes_to_client.fetch_add(to_client, std::memory_order_relaxed);
@@ -74,14 +90,17 @@ Trail::~Trail() {
     record_.allowed = false;
     record_.because.reason = Reason::malformed;
     if (record_.detail.empty()) record_.detail = "ended before a decision";
+    metrics_.decided(record_.way, record_.because.reason, false, slot());
     gateway_.log->write(record_);
     return;
   }
+  metrics_.responded(record_.status);
   if (!opened_) return;
+  const auto took = std::chrono::steady_clock::now() - start_;
+  metrics_.request_took(took);
   record_.kind = audit::Kind::end;
   record_.time = std::chrono::system_clock::now();
-  record_.duration = std::chrono::duration_cast<std::chrono::microseconds>(
-      std::chrono::steady_clock::now() - start_);
+  record_.duration = std::chrono::duration_cast<std::chrono::microseconds>(took);
   gateway_.log->write(std::move(record_));
 }
 

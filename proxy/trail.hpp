@@ -3,19 +3,20 @@
 // where something was opened.
 
 #include <chrono>
+#include <optional>
 #include <string>
 
 #include "config/base/permit.hpp"
 #include "proxy/audit/record.hpp"
-#include "proxy/gateway.hpp"
 #include "proxy/refuse.hpp"
+#include "proxy/worker.hpp"
 
 namespace nono {
 
 // Lives in the frame of the coroutine that serves the request; the destructor writes what is due.
 class Trail {
  public:
-  Trail(Gateway& gateway, audit::Way way);
+  Trail(Worker& worker, audit::Way way);
   ~Trail();
   Trail(const Trail&) = delete;
   Trail& operator=(const Trail&) = delete;
@@ -24,7 +25,8 @@ class Trail {
   void session(Session& session);
   void target(const HostPort& target);
   void request(std::string_view method, std::string_view path);  // the query is cut off
-  void credential(std::string_view name) { record_.credential = name; }
+  // The session's credential whose key goes upstream if the request is allowed.
+  void credential(std::size_t index);
 
   // The decision yes. With a required audit log the await ends when it is on disk; an error means
   // that the request must not go on.
@@ -38,8 +40,12 @@ class Trail {
   void detail(std::string text) { record_.detail = std::move(text); }
 
  private:
+  std::size_t slot() const;
+
   Gateway& gateway_;
+  metrics::Metrics& metrics_;
   Session* session_ = nullptr;
+  std::optional<std::size_t> credential_;
   audit::Record record_;
   std::chrono::steady_clock::time_point start_;
   bool decided_ = false;

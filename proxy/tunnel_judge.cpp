@@ -5,19 +5,46 @@
 #include <algorithm>
 
 #include "proxy/net/client_hello.hpp"
+#include "proxy/trail.hpp"
 
 namespace nono {
 
 namespace {
 
-constexpr std::size_t method_bytes_max = 16;
+constexpr std::size_t method_bytes_max = 32;
 
-// An upper-case method token and a space: what HTTP/1 begins with, and nothing else of note does.
-bool may_be_http(std::string_view bytes) {
-  const std::size_t space = bytes.find(' ');
-  const std::string_view method = bytes.substr(0, space);
-  if (method.empty() || method.size() > method_bytes_max) return false;
-  return std::all_of(method.begin(), method.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
+enum class Looks : std::uint8_t { unknown_yet, like_http, otherwise };
+
+bool is_blank(char c) {
+  return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+bool is_method_character(char c) {
+  return c > 0x20 && c < 0x7f;
+}
+
+bool is_control(char c) {
+  return c >= 0 && c < 0x20 && !is_blank(c);
+}
+
+// Whether any server could take this for an HTTP/1 request, lenient ones too: a word, and "HTTP/"
+// in the rest of its line. SMTP's EHLO and many others begin as HTTP does: the line's end tells.
+Looks look_at(std::string_view bytes) {
+  while (!bytes.empty() && is_blank(bytes.front())) bytes.remove_prefix(1);
+  const auto end = std::find_if(bytes.begin(), bytes.end(), is_blank);
+  const std::string_view method = bytes.substr(0, static_cast<std::size_t>(end - bytes.begin()));
+  if (method.size() > method_bytes_max) return Looks::otherwise;
+  if (!std::all_of(method.begin(), method.end(), is_method_character)) return Looks::otherwise;
+  bytes.remove_prefix(method.size());
+  const std::size_t line_end = bytes.find('\n');
+  const std::string_view line = bytes.substr(0, line_end);
+  // git's own protocol ends no line, but has a NUL.
+  if (std::any_of(line.begin(), line.end(), is_control)) return Looks::otherwise;
+  if (line_end == std::string_view::npos) return Looks::unknown_yet;
+  constexpr std::string_view version = "HTTP/";
+  const auto same = [](char a, char b) { return (a | 0x20) == (b | 0x20); };
+  const auto found = std::search(line.begin(), line.end(), version.begin(), version.end(), same);
+  return found == line.end() ? Looks::otherwise : Looks::like_http;
 }
 
 }  // namespace
@@ -42,7 +69,15 @@ bool TunnelJudge::agrees(std::string_view name) const {
 
 FirstBytesJudge::Verdict TunnelJudge::judge(std::string_view bytes) {
   if (bytes.front() == 0x16) return judge_tls(bytes);
-  if (may_be_http(bytes)) return judge_http(bytes);
+  switch (look_at(bytes)) {
+    case Looks::unknown_yet:
+      return Verdict::more;
+    case Looks::like_http:
+      taken_ = bytes;
+      return Verdict::refuse;
+    case Looks::otherwise:
+      break;
+  }
   return judge_other();
 }
 
@@ -60,41 +95,25 @@ FirstBytesJudge::Verdict TunnelJudge::judge_tls(std::string_view bytes) {
     case ClientHello::State::complete:
       break;
   }
+  const TunnelRules& rules = permit_.tunnel_rules();
+  if (hello.encrypted_hello) {
+    if (rules.refuse_ech) {
+      return refuse(
+          "the ClientHello for " + target + " has an encrypted part, which its rule refuses",
+          "switch Encrypted Client Hello off in the client");
+    }
+    if (trail_ != nullptr) trail_->detail("the ClientHello has an encrypted part (ECH)");
+  }
+  if (rules.any_sni) return Verdict::pass;
   if (hello.server_name.empty()) {
     // A literal address has no name to send (RFC 6066 3); the rule named the address.
     if (!permit_.target().host.is_name()) return Verdict::pass;
-    return refuse("the ClientHello for " + target + " names no host", "let the client send SNI");
+    return refuse("the ClientHello for " + target + " names no host",
+                  "let the client send SNI, or write `sni: any` into the rule");
   }
   if (agrees(hello.server_name)) return Verdict::pass;
   return refuse(fmt::format("the tunnel is for {} but TLS inside it asks for another host", target),
                 "ask for the same host in CONNECT and in TLS");
-}
-
-FirstBytesJudge::Verdict TunnelJudge::judge_http(std::string_view bytes) {
-  // SMTP's EHLO and many others begin as HTTP does: the first line tells.
-  const std::size_t line_end = bytes.find('\n');
-  if (line_end == std::string_view::npos) return Verdict::more;
-  if (bytes.substr(0, line_end).find(" HTTP/") == std::string_view::npos) return judge_other();
-  const std::size_t end = bytes.find("\r\n\r\n");
-  if (end == std::string_view::npos) return Verdict::more;
-  speaks_http_ = true;
-  const std::string target = permit_.target().to_string();
-  const auto head = http::parse_request_head(bytes.substr(0, end + 4), limits_);
-  if (!head)
-    return refuse("the request inside the tunnel for " + target + ": " + head.error().what, {});
-  // An authority in the target would count more than Host there (RFC 9112 3.2.2).
-  if (head->target.front() != '/' && head->target != "*") {
-    return refuse("the request inside the tunnel for " + target + " names another place itself",
-                  "send the path only");
-  }
-  const std::string* host = head->fields.find("Host");
-  const auto named = host == nullptr ? Result<HostPort>(fail(ErrorCode::bad_request, "no Host"))
-                                     : parse_host_port(*host, permit_.target().port);
-  if (named && named->port == permit_.target().port && agrees(named->host.to_string()))
-    return Verdict::pass;
-  return refuse(
-      fmt::format("the tunnel is for {} but HTTP inside it asks for another host", target),
-      "ask for the same host in CONNECT and in Host");
 }
 
 FirstBytesJudge::Verdict TunnelJudge::judge_other() {

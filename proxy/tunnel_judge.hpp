@@ -1,41 +1,45 @@
 #pragma once
-// What a client may say first through an opaque tunnel: TLS or HTTP for the very host that was
-// permitted, or another protocol where a rule names its port. Tunnels are peeked, not trusted.
+// What a client may say first through an opaque tunnel: TLS for the very host that was permitted,
+// or another protocol where a rule names its port. Tunnels are peeked, not trusted. Plain HTTP is
+// taken out of the tunnel, so that each of its requests is judged.
 
 #include "config/base/permit.hpp"
-#include "proxy/http/head.hpp"
 #include "proxy/net/relay.hpp"
 #include "proxy/policy/engine.hpp"
 
 namespace nono {
 
+class Trail;
+
 class TunnelJudge final : public FirstBytesJudge {
  public:
-  // Engine and limits must outlive the judge.
-  TunnelJudge(const policy::Engine& engine, Permit permit, const http::HeadLimits& limits)
-      : engine_(engine), permit_(std::move(permit)), limits_(limits) {}
+  // The engine must outlive the judge; so must the trail, which is told what is of note. It may be
+  // null.
+  TunnelJudge(const policy::Engine& engine, Permit permit, Trail* trail = nullptr)
+      : engine_(engine), permit_(std::move(permit)), trail_(trail) {}
 
+  // Refuses plain HTTP as well: the relay then leaves the client open, and nothing went upstream.
   Verdict judge(std::string_view bytes) override;
 
-  const HostPort& target() const { return permit_.target(); }
+  const Permit& permit() const { return permit_; }
   // Why, once refused (also when no verdict came in time).
   const Refusal& refusal() const { return refusal_; }
-  // True where the client would understand an HTTP answer.
-  bool speaks_http() const { return speaks_http_; }
+  // True where it was refused for being plain HTTP, and all that the client sent so far.
+  bool speaks_http() const { return !taken_.empty(); }
+  const std::string& taken() const { return taken_; }
 
  private:
   Verdict judge_tls(std::string_view bytes);
-  Verdict judge_http(std::string_view bytes);
   Verdict judge_other();
   bool agrees(std::string_view name) const;
   Verdict refuse(std::string detail, std::string fix);
 
   const policy::Engine& engine_;
   Permit permit_;
-  const http::HeadLimits& limits_;
+  Trail* trail_;
   Refusal refusal_{
       {Reason::authority_mismatch, {}}, "the tunnel's first bytes did not come in time", {}};
-  bool speaks_http_ = false;
+  std::string taken_;
 };
 
 }  // namespace nono

@@ -11,6 +11,7 @@
 
 #include "dns/ares_resolver.hpp"
 #include "proxy/connection.hpp"
+#include "proxy/dns_front.hpp"
 #include "proxy/refuse.hpp"
 
 namespace nono {
@@ -77,12 +78,14 @@ struct Worker::Listener {
   StreamDescriptor descriptor;
   SteadyTimer retry;
   bool trusted = false;
+  bool tls = false;
   SessionPtr session;  // whose own it is
   std::string asked;
 };
 
 Worker::Worker(Gateway& gateway)
     : gateway_(gateway),
+      metrics_(*gateway.metrics.emplace_back(std::make_unique<metrics::Metrics>())),
       deadlines_(context_.get_executor()),
       table_(gateway.token_key),
       grace_timer_(context_.get_executor()) {}
@@ -98,7 +101,22 @@ Result<void> Worker::prepare() {
     if (!server_tls) return fail(server_tls.error());
     server_tls_ = std::move(*server_tls);
   }
+  if (gateway_.listener_certificate) {
+    auto front = TlsFront::make(*gateway_.listener_certificate);
+    if (!front) return fail(front.error());
+    tls_front_ = std::move(*front);
+  }
   return {};
+}
+
+void Worker::use(std::shared_ptr<const ProxySettings> settings) {
+  settings_ = std::move(settings);
+  if (dns_) dns_->policy_changed();
+}
+
+Result<void> Worker::serve_dns(DnsSockets sockets) {
+  if (!dns_) dns_ = std::make_unique<DnsFront>(*this, gateway_.dns);
+  return dns_->serve(std::move(sockets));
 }
 
 Result<dns::Resolver*> Worker::resolver(const Session& session) {
@@ -108,6 +126,8 @@ Result<dns::Resolver*> Worker::resolver(const Session& session) {
   }
   dns::ResolverOptions options;
   options.servers = servers;
+  if (gateway_.dns.cache_entries_max) options.cache_entries_max = *gateway_.dns.cache_entries_max;
+  options.on_resolved = [this](dns::AnsweredBy by, const Error* error) { resolved(by, error); };
   auto made = dns::make_resolver(executor(), options);
   if (!made) return fail(made.error());
   return resolvers_.emplace_back(servers, std::move(*made)).second.get();
@@ -123,9 +143,42 @@ Result<ClientTlsContext*> Worker::client_tls(const Session& session) {
   return context.get();
 }
 
-void Worker::listen(UniqueFd socket, bool trusted) {
+void Worker::resolved(dns::AnsweredBy by, const Error* error) {
+  using metrics::DnsFailure;
+  metrics_.dns_lookup(static_cast<metrics::DnsLookup>(by));
+  const bool asked = by == dns::AnsweredBy::asked;
+  if (error == nullptr) {
+    if (asked) gateway_.dns_health.answered();
+    return;
+  }
+  const bool silent = error->code == ErrorCode::dns_timeout;
+  if (silent || error->code == ErrorCode::dns_failed) {
+    metrics_.dns_failure(silent ? DnsFailure::timeout : DnsFailure::failed);
+    if (asked) gateway_.dns_health.failed(std::chrono::steady_clock::now());
+    return;
+  }
+  if (asked) gateway_.dns_health.answered();
+  if (error->code == ErrorCode::name_not_found) metrics_.dns_failure(DnsFailure::not_found);
+  if (error->code == ErrorCode::address_refused) metrics_.dns_failure(DnsFailure::denied);
+}
+
+std::chrono::milliseconds Worker::silence() {
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point now = Clock::now();
+  const Clock::rep asked = asked_at_.load(std::memory_order_relaxed);
+  if (asked != 0) {
+    const Clock::time_point since{Clock::duration(asked)};
+    return std::chrono::duration_cast<std::chrono::milliseconds>(now - since);
+  }
+  asked_at_.store(now.time_since_epoch().count(), std::memory_order_relaxed);
+  net::post(context_, [this] { asked_at_.store(0, std::memory_order_relaxed); });
+  return {};
+}
+
+void Worker::listen(UniqueFd socket, bool trusted, bool tls) {
   auto listener = std::make_shared<Listener>(executor(), std::move(socket));
   listener->trusted = trusted;
+  listener->tls = tls;
   start(std::move(listener));
 }
 
@@ -148,7 +201,9 @@ void Worker::post(std::function<void(Worker&)> change) {
 }
 
 void Worker::dismiss(const Session& session, bool cut) {
+  pool_.dismiss(session);
   table_.remove(session);
+  if (dns_) dns_->dismissed(session);
   std::erase_if(listeners_, [&](const std::shared_ptr<Listener>& listener) {
     if (listener->session.get() != &session) return false;
     listener->close();
@@ -209,8 +264,10 @@ Awaitable<void> Worker::accept_loop(std::shared_ptr<Listener> listener) {
       if (accepted == Accepted::none_now) {
         // Out of descriptors or memory: what is open goes on, and ends; new ones wait in the
         // backlog.
+        metrics_.accept_paused(1);
         listener->retry.expires_after(accept_pause);
         co_await listener->retry.async_wait(as_result);
+        metrics_.accept_paused(-1);
         break;
       }
       TcpSocket socket(executor());
@@ -218,28 +275,43 @@ Awaitable<void> Worker::accept_loop(std::shared_ptr<Listener> listener) {
       socket.assign(net::ip::tcp::v4(), fd.get(), failed);
       if (failed) continue;
       [[maybe_unused]] const int owned_by_socket = fd.release();
-      if (admit(socket))
-        spawn(std::move(socket), listener->trusted ? settings_->main : listener->session);
+      metrics_.connection_accepted();
+      if (!admit(socket, listener->tls)) continue;
+      SessionPtr own = listener->trusted ? settings_->main : listener->session;
+      if (listener->tls) {
+        spawn_behind_tls(std::move(socket), std::move(own));
+      } else {
+        spawn(std::move(socket), std::move(own));
+      }
     }
   }
 }
 
-bool Worker::admit(TcpSocket& socket) {
-  if (gateway_.connections.load(std::memory_order_relaxed) >= settings_->limits.connections_max) {
-    turn_away(socket, too_many());
+bool Worker::admit(TcpSocket& socket, bool tls) {
+  // Handshakes that have not become connections yet hold memory and descriptors too.
+  const std::size_t open = gateway_.connections.load(std::memory_order_relaxed);
+  const std::size_t most = settings_->limits.connections_max;
+  if (open >= most || (tls && behind_tls_ >= most)) {
+    turn_away(socket, tls, too_many(), metrics::TurnedAway::all_full);
     return false;
   }
   if (!settings_->connects->take(std::chrono::steady_clock::now())) {
-    turn_away(socket, too_fast());
+    turn_away(socket, tls, too_fast(), metrics::TurnedAway::rate);
     return false;
   }
   return true;
 }
 
-void Worker::turn_away(TcpSocket& socket, const Problem& problem) {
-  const std::string answer = render(problem, gateway_.server_name, false, false, true);
-  [[maybe_unused]] const ssize_t sent =
-      ::send(socket.native_handle(), answer.data(), answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+void Worker::turn_away(TcpSocket& socket, bool tls, const Problem& problem,
+                       metrics::TurnedAway why) {
+  metrics_.connection_refused(why);
+  metrics_.decided(audit::Way::forward, problem.reason, false, 0);
+  metrics_.responded(problem.status);
+  if (!tls) {
+    const std::string answer = render(problem, gateway_.server_name, false, false, true);
+    [[maybe_unused]] const ssize_t sent =
+        ::send(socket.native_handle(), answer.data(), answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  }
   audit::Record record;
   record.time = std::chrono::system_clock::now();
   record.connection = gateway_.next_id.fetch_add(1, std::memory_order_relaxed);
@@ -277,13 +349,24 @@ void Worker::spawn(TcpSocket socket, SessionPtr own) {
                 });
 }
 
+void Worker::spawn_behind_tls(TcpSocket socket, SessionPtr own) {
+  ++behind_tls_;
+  net::co_spawn(executor(), tls_front_->serve(*this, std::move(socket), std::move(own)),
+                [this](const std::exception_ptr&) {
+                  --behind_tls_;
+                  if (!destroying_) finish_if_idle();
+                });
+}
+
 void Worker::enter(Connection& connection) {
   connection.place_ = connections_.size();
   connections_.push_back(&connection);
+  metrics_.connections_open(1);
   gateway_.connections.fetch_add(1, std::memory_order_relaxed);
 }
 
 void Worker::leave(Connection& connection) {
+  metrics_.connections_open(-1);
   gateway_.connections.fetch_sub(1, std::memory_order_relaxed);
   if (destroying_) return;
   connections_.back()->place_ = connection.place_;
@@ -300,6 +383,7 @@ void Worker::begin_stop(std::chrono::milliseconds grace) {
   if (!stopping_) {
     stopping_ = true;
     for (const auto& listener : listeners_) listener->close();
+    dns_.reset();
     for (Connection* connection : connections_) connection->let_go();
   }
   grace_timer_.expires_after(grace);  // of a second call: instead of the first one's
@@ -316,7 +400,7 @@ void Worker::begin_stop(std::chrono::milliseconds grace) {
 }
 
 void Worker::finish_if_idle() {
-  if (stopping_ && connections_.empty()) context_.stop();
+  if (stopping_ && connections_.empty() && behind_tls_ == 0) context_.stop();
 }
 
 }  // namespace nono

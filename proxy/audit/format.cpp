@@ -115,6 +115,8 @@ std::string_view to_string(Way way) {
       return "captured";
     case Way::dns:
       return "dns";
+    case Way::socks5:
+      return "socks5";
     case Way::admin:
       return "admin";
   }

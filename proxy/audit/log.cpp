@@ -120,6 +120,7 @@ class LineWriter {
     lost_ += records;
   }
 
+  bool failing() const { return unwritten_ > 0; }
   std::uint64_t written() const { return written_; }
   std::uint64_t lost() const { return lost_; }
   std::uint64_t rotations() const { return file_.rotations(); }
@@ -223,6 +224,13 @@ class Log::Writer {
     room_.wait(lock, [this] { return queue_.empty() && !writing_; });
   }
 
+  void retry() {
+    const std::lock_guard lock(mutex_);
+    if (!stats_.failing || !thread_.joinable()) return;
+    retry_ = true;
+    wake_.notify_one();
+  }
+
   LogStats stats() const {
     const std::lock_guard lock(mutex_);
     LogStats stats = stats_;
@@ -243,8 +251,9 @@ class Log::Writer {
           return;
         }
         sleeping_ = true;
-        wake_.wait(lock, [this] { return !queue_.empty() || stopping_; });
+        wake_.wait(lock, [this] { return !queue_.empty() || stopping_ || retry_; });
         sleeping_ = false;
+        if (std::exchange(retry_, false) && lines_) note_losses(lock);
         continue;
       }
       if (!hurry_ && !stopping_)
@@ -279,6 +288,20 @@ class Log::Writer {
     }
   }
 
+  void note_losses(std::unique_lock<std::mutex>& lock) {
+    lock.unlock();
+    lines_->finish();
+    lock.lock();
+    take_figures();
+  }
+
+  void take_figures() {
+    stats_.written = lines_->written();
+    stats_.lost = lines_->lost();
+    stats_.failing = lines_->failing();
+    stats_.rotations = lines_->rotations();
+  }
+
   // Brings the figures up to date, before anyone is told that a record is stored.
   void count(const std::vector<Entry>& batch, std::size_t from, std::size_t to,
              std::uint64_t dropped) {
@@ -295,10 +318,7 @@ class Log::Writer {
       ++stats_.commits[static_cast<std::size_t>(bucket)];
       stats_.commit_time += waited;
     }
-    if (!lines_) return;
-    stats_.written = lines_->written();
-    stats_.lost = lines_->lost();
-    stats_.rotations = lines_->rotations();
+    if (lines_) take_figures();
   }
 
   const LogOptions options_;
@@ -310,6 +330,7 @@ class Log::Writer {
   std::size_t in_work_ = 0;
   std::uint64_t dropped_ = 0;
   LogStats stats_;
+  bool retry_ = false;
   bool hurry_ = false, stopping_ = false, writing_ = false, sleeping_ = false;
   std::thread thread_;  // started with the first record: a short run without one pays nothing
 };
@@ -329,6 +350,9 @@ void Log::write(Record record) {
 }
 void Log::flush() {
   writer_->flush();
+}
+void Log::retry() {
+  writer_->retry();
 }
 LogStats Log::stats() const {
   return writer_->stats();

@@ -37,6 +37,7 @@ struct LogStats {
 
   std::uint64_t written = 0;    // lines in the file, notes included
   std::uint64_t lost = 0;       // records that could not be written
+  bool failing = false;         // the last lines could not be written
   std::uint64_t rotations = 0;  // new files begun
   std::size_t queue_depth = 0;  // records that wait for the writer
   // How long decisions waited for the disk, each in one bucket; a required log only.
@@ -62,6 +63,9 @@ class Log {
   bool required() const;
   // Everything queued so far is on disk when this returns.
   void flush();
+  // Any thread. Where the last lines could not be written, the writer tries again to note it: a
+  // proxy that refuses everything for it would have nothing else to try with.
+  void retry();
   // Any thread.
   LogStats stats() const;
 

@@ -9,7 +9,8 @@ namespace nono::cli {
 std::map<std::string, std::string> proxy_variables(
     const ProxyAccess& access, const std::vector<PlannedCredential>& credentials) {
   const std::string user = access.token.empty() ? "" : "nono:" + access.token + "@";
-  const std::string proxy = "http://" + user + access.authority;
+  const std::string scheme = access.tls ? "https://" : "http://";
+  const std::string proxy = scheme + user + access.authority;
   const std::string direct = "localhost,127.0.0.1,::1";
   std::map<std::string, std::string> variables{{"HTTP_PROXY", proxy},      {"http_proxy", proxy},
                                                {"HTTPS_PROXY", proxy},     {"https_proxy", proxy},
@@ -28,7 +29,7 @@ std::map<std::string, std::string> proxy_variables(
       variables.try_emplace(name, credential.phantom);
     }
     for (const std::string& name : credential.route.base_url_vars) {
-      variables.try_emplace(name, "http://" + access.authority + "/" + credential.route.name);
+      variables.try_emplace(name, scheme + access.authority + "/" + credential.route.name);
     }
   }
   return variables;

@@ -21,6 +21,7 @@ struct PlannedCredential {
 struct ProxyAccess {
   std::string authority;                 // "127.0.0.1:3128"
   std::string token;                     // empty: none is asked
+  bool tls = false;                      // the listener speaks TLS
   std::optional<std::string> ca_bundle;  // path; absent: nothing is intercepted
 };
 

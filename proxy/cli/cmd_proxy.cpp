@@ -1,23 +1,24 @@
 // nono proxy: the proxy on its own, until SIGTERM.
 
+#include <fmt/format.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <csignal>
-#include <limits>
+#include <cstdlib>
 
 #include "config/base/on_exit.hpp"
-#include "config/proxy_config.hpp"
-#include "config/resolve.hpp"
-#include "keystore/sources.hpp"
+#include "proxy/admin/admin_socket.hpp"
+#include "proxy/admin/admin_thread.hpp"
+#include "proxy/cli/activation.hpp"
+#include "proxy/cli/admin_place.hpp"
 #include "proxy/cli/commands.hpp"
-#include "proxy/cli/console.hpp"
-#include "proxy/cli/credentials.hpp"
+#include "proxy/cli/dns_places.hpp"
 #include "proxy/cli/env_file.hpp"
-#include "proxy/cli/listen_address.hpp"
+#include "proxy/cli/file_watch.hpp"
 #include "proxy/cli/notify.hpp"
 #include "proxy/cli/private_directory.hpp"
 #include "proxy/cli/process.hpp"
+#include "proxy/cli/proxy_control.hpp"
 #include "proxy/cli/session_settings.hpp"
 #include "proxy/cli/signals.hpp"
 #include "proxy/intercept/bundle.hpp"
@@ -27,230 +28,201 @@ namespace nono::cli {
 
 namespace {
 
-constexpr std::size_t connections_default = 256;
-constexpr std::chrono::milliseconds drain_time(10'000);
+constexpr std::chrono::milliseconds drain_default(10'000);
+constexpr std::chrono::milliseconds control_time_max(2'000);
+constexpr unsigned ca_days_default = 90;  // a proxy on its own runs for long
 
-// A failure with its exit code; what every step of start-up returns.
-struct Failure {
-  Error error;
-  int exit_code = exit_error;
-};
-template <class T>
-using Step = tl::expected<T, Failure>;
-tl::unexpected<Failure> failed(Error error) {
-  return tl::unexpected<Failure>(Failure{std::move(error), exit_error});
-}
-tl::unexpected<Failure> misused(std::string what) {
-  return tl::unexpected<Failure>(
-      Failure{Error{Side::self, ErrorCode::bad_input, std::move(what), {}}, exit_usage});
-}
-
-// nono.yaml and the flags put together: what is written on the command line wins.
-struct ProxyPlan {
-  ProxyConfig file;
-  SessionConfig session;
-  std::vector<ListenAddress> listen;
-  bool no_auth = false;
-  std::string token;
-  bool token_preset = false;
-  std::vector<PlannedCredential> credentials;
+// What a running proxy is made of, beside the server.
+struct Proxy {
+  const ProxyOptions& options;
+  const UserContext& user;
+  const Signals& signals;
+  Logger log;
+  ProxyPlan plan;
+  Keepsakes keepsakes;
   std::optional<PrivateDirectory> directory;
   std::string bundle_path;
+  Listening listening;
+  std::vector<std::string> dns_places;
+  OpenListeners open;
 };
 
-Step<SessionConfig> decide_session(const ProxyOptions& options, const UserContext& user,
-                                   const ProxyConfig& file) {
-  Settings settings;
-  if (file.profile) {
-    Result<Settings> profile = load_profile(*file.profile, user);
-    if (!profile) return failed(profile.error());
-    merge(settings, std::move(*profile));
-  }
-  merge(settings, file.session);
-  Result<Settings> flags = load_settings(options.policy, user);
-  if (!flags) return failed(flags.error());
-  merge(settings, std::move(*flags));
-  ResolveOptions how;
-  how.for_run = false;
-  Result<SessionConfig> session = resolve(settings, user, how);
-  if (!session) return failed(session.error());
-  if (session->network.mode == NetworkMode::open) {
-    return misused(
-        "nono proxy needs to be told what to allow: --network-profile, --allow-domain, "
-        "--credential, "
-        "--profile or --config");
-  }
-  if (Result<void> checked = check_proxy_flags(options.policy, *session); !checked) {
-    return failed(checked.error());
-  }
-  return std::move(*session);
-}
-
-Step<std::vector<ListenAddress>> decide_listen(const ProxyOptions& options, const ProxyConfig& file,
-                                               bool no_auth) {
-  std::vector<std::string> texts = options.listen.empty() ? file.listen : options.listen;
-  if (texts.empty()) texts.emplace_back("127.0.0.1");
-  std::vector<ListenAddress> addresses;
-  bool port_used = false;
-  for (const std::string& text : texts) {
-    Result<ListenAddress> address = parse_listen(text, options.port);
-    if (!address) return misused(address.error().what);
-    port_used = port_used || address->unix_path.empty();
-    if (!address->on_loopback() && no_auth) {
-      return misused("--no-auth is for loopback only, and " + text + " is not on it");
-    }
-    if (!address->on_loopback() && !options.insecure_listen) {
-      return misused(
-          "--listen " + text +
-          " is off loopback, where token and requests would cross the network in clear; the "
-          "proxy has no TLS of its own yet, so this needs --insecure-listen");
-    }
-    addresses.push_back(std::move(*address));
-  }
-  if (options.port && !port_used)
-    return misused("--port and only unix: listeners are contradictory");
-  return addresses;
-}
-
-// The preset token, or a new one. Only characters that need no escaping in a URL.
-Step<std::string> decide_token(const ProxyOptions& options, const UserContext& user,
-                               const ProxyConfig& file, bool& preset) {
-  preset = true;
-  std::string token;
-  if (options.token) {
-    token = *options.token;
-  } else if (file.token) {
-    Result<std::unique_ptr<keystore::Keystore>> keyring = open_keyring(user.env);
-    if (!keyring) return failed(keyring.error());
-    Result<keystore::FoundSecret> found = keystore::read_first({*file.token}, **keyring, user.env);
-    if (!found) return failed(found.error());
-    token = found->secret.expose();
-  } else {
-    preset = false;
-    return make_token();
-  }
-  const auto plain = [](char c) {
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '.' || c == '_' || c == '~';
-  };
-  if (token.empty() || token.size() > 512 || !std::all_of(token.begin(), token.end(), plain)) {
-    return misused("a token is 1 to 512 letters, digits, '-', '.', '_' and '~'");
-  }
-  return token;
-}
-
-Limits limits_of(const ProxyOptions& options, const ProxyLimits& file) {
-  Limits limits;
-  const auto take = [](auto& limit, const auto& given) {
-    if (given) limit = *given;
-  };
-  take(limits.head_bytes_max, file.head_bytes_max);
-  take(limits.fields_max, file.fields_max);
-  take(limits.head_time_max, file.head_time_max);
-  take(limits.keep_alive_time_max, file.keep_alive_time_max);
-  take(limits.resolve_time_max, file.resolve_time_max);
-  take(limits.connect_time_max, file.connect_time_max);
-  take(limits.tls_time_max, file.tls_time_max);
-  take(limits.first_byte_time_max, file.first_byte_time_max);
-  take(limits.idle_time_max, file.idle_time_max);
-  limits.connections_max = connections_default;
-  take(limits.connections_max, file.connections_max);
-  take(limits.connections_max, options.connections_max);
-  if (limits.connections_max == 0) {
-    limits.connections_max = std::numeric_limits<std::size_t>::max();
-  }
-  return limits;
-}
-
-Result<std::shared_ptr<intercept::CertificateAuthority>> make_authority(const ProxyOptions& options,
-                                                                        const UserContext& user,
-                                                                        ProxyPlan& plan) {
+Result<std::shared_ptr<intercept::CertificateAuthority>> make_authority(Proxy& proxy) {
+  const ProxyOptions& options = proxy.options;
+  const ProxyPlan& plan = proxy.plan;
   const std::optional<std::string>& cert = options.ca_cert ? options.ca_cert : plan.file.ca_cert;
   const std::optional<std::string>& key = options.ca_key ? options.ca_key : plan.file.ca_key;
-  const unsigned days =
-      options.policy.ca_validity_days.value_or(plan.file.ca_validity_days.value_or(1));
+  const unsigned days = options.policy.ca_validity_days.value_or(
+      plan.file.ca_validity_days.value_or(ca_days_default));
   auto authority = cert && key
                        ? intercept::CertificateAuthority::from_pem_files(*cert, *key)
                        : intercept::CertificateAuthority::generate(std::chrono::hours(24) * days);
   if (!authority) return authority;
-  Result<PrivateDirectory> directory = PrivateDirectory::make(user.env, user.uid);
+  Result<PrivateDirectory> directory = PrivateDirectory::make(proxy.user.env, proxy.user.uid);
   if (!directory) return fail(directory.error());
-  plan.directory.emplace(std::move(*directory));
-  Result<UniqueFd> file = plan.directory->create("ca-bundle.pem");
+  proxy.directory.emplace(std::move(*directory));
+  Result<UniqueFd> file = proxy.directory->create("ca-bundle.pem");
   if (!file) return fail(file.error());
-  Result<void> written = intercept::write_bundle(*file, **authority, user.env("SSL_CERT_FILE"));
+  Result<void> written =
+      intercept::write_bundle(*file, **authority, proxy.user.env("SSL_CERT_FILE"));
   if (!written) return fail(written.error());
-  plan.bundle_path = plan.directory->path() + "/ca-bundle.pem";
+  proxy.bundle_path = proxy.directory->path() + "/ca-bundle.pem";
   return authority;
 }
 
-Step<ProxyPlan> make_plan(const ProxyOptions& options, const UserContext& user) {
-  ProxyPlan plan;
-  if (options.config) {
-    Result<ProxyConfig> file = load_proxy_config(*options.config, user);
-    if (!file) return failed(file.error());
-    plan.file = std::move(*file);
+// The keys of all sessions, and the sessions with them.
+Result<void> load_sessions(Proxy& proxy, ServerOptions& server) {
+  Result<std::unique_ptr<keystore::Keystore>> keyring = open_keyring(proxy.user.env);
+  if (!keyring) return fail(keyring.error());
+  const auto load = [&](const PlannedSession& planned) -> Result<SessionSetup> {
+    Result<LoadedCredentials> loaded =
+        load_interruptibly(planned.credentials, **keyring, proxy.user.env, proxy.signals, [] {});
+    if (!loaded) return fail(loaded.error());
+    for (const std::string& warning : planned.config.warnings) proxy.log(LogLevel::warn, warning);
+    for (const std::string& warning : loaded->warnings) proxy.log(LogLevel::warn, warning);
+    for (const LoadedCredential& credential : loaded->credentials) {
+      if (credential.secret) continue;
+      proxy.log(LogLevel::warn, credential.missing + " (until then its requests get 503)");
+    }
+    return set_up(planned, std::move(loaded->credentials), server.threads > 1, {});
+  };
+  if (proxy.plan.main) {
+    Result<SessionSetup> setup = load(*proxy.plan.main);
+    if (!setup) return fail(setup.error());
+    server.main.emplace(std::move(*setup));
   }
-  plan.no_auth = options.no_auth || (plan.file.no_auth && !options.token);
-  Step<SessionConfig> session = decide_session(options, user, plan.file);
-  if (!session) return tl::unexpected<Failure>(session.error());
-  plan.session = std::move(*session);
-  Step<std::vector<ListenAddress>> listen = decide_listen(options, plan.file, plan.no_auth);
-  if (!listen) return tl::unexpected<Failure>(listen.error());
-  plan.listen = std::move(*listen);
-  Step<std::string> token = decide_token(options, user, plan.file, plan.token_preset);
-  if (!token) return tl::unexpected<Failure>(token.error());
-  plan.token = std::move(*token);
-  plan.credentials = plan_credentials(plan.session);
-  if (options.policy.ca_validity_days && (options.ca_cert || plan.file.ca_cert)) {
-    return misused("--proxy-ca-validity is for a CA made here, not for --proxy-ca-cert");
+  for (const PlannedSession& planned : proxy.plan.sessions) {
+    Result<SessionSetup> setup = load(planned);
+    if (!setup) return fail(setup.error());
+    note_listeners(*setup, proxy.open);
+    server.sessions.push_back(std::move(*setup));
   }
-  if ((options.ca_cert || plan.file.ca_cert) && !needs_interception(plan.session)) {
-    return failed(Error{Side::self, ErrorCode::bad_input,
-                        "a CA for interception needs something to intercept",
-                        "add --credential or a rule https://host/path/**"});
-  }
-  return plan;
+  return {};
 }
 
-void say_at_start(const ProxyOptions& options, const ProxyPlan& plan,
-                  const LoadedCredentials& loaded) {
-  const CommonOptions& common = options.common;
-  for (const std::string& note : plan.file.notes) warn(common, note);
-  for (const std::string& warning : plan.session.warnings) warn(common, warning);
-  for (const std::string& warning : loaded.warnings) warn(common, warning);
-  for (const LoadedCredential& credential : loaded.credentials) {
-    if (!credential.secret) warn(common, credential.missing + " (until then its requests get 503)");
+// Sockets of systemd's come before those of --listen, and instead of the listener that there is
+// when nothing is said.
+Result<void> listen(Proxy& proxy, bool several_threads) {
+  Result<std::vector<ActivatedSocket>> activated = take_activated_sockets(proxy.user.env);
+  if (!activated) return fail(activated.error());
+  const bool said = !proxy.options.listen.empty() || !proxy.plan.file.listen.empty();
+  if (activated->empty() || said) {
+    Result<Listening> opened = open_listeners(proxy.plan.listen, several_threads);
+    if (!opened) return fail(opened.error());
+    proxy.listening = std::move(*opened);
   }
+  for (ActivatedSocket& socket : *activated) {
+    Result<HostPort> address = local_address(socket.socket);
+    if (address) {
+      const bool loopback = classify(address->host.address()) == AddressClass::loopback;
+      if (!loopback && proxy.plan.tls_cert.empty() && !proxy.options.insecure_listen) {
+        return fail(
+            ErrorCode::bad_input,
+            "systemd's socket " + address->to_string() +
+                " is off loopback, where token and requests would cross the network in "
+                "clear",
+            "bind it to 127.0.0.1, give --tls-cert and --tls-key, or say --insecure-listen");
+      }
+      if (!proxy.listening.authority) proxy.listening.authority = address->to_string();
+    }
+    proxy.listening.places.push_back(address ? address->to_string() : "a socket of systemd's");
+    proxy.listening.sockets.push_back(ListenerSetup{std::move(socket.socket), false});
+  }
+  return {};
+}
+
+// The flags' addresses, or those of the file.
+Result<void> listen_for_dns(Proxy& proxy, ServerOptions& server) {
+  const ProxyOptions& options = proxy.options;
+  const DnsConfig& file = proxy.plan.file.dns;
+  server.dns.cache_entries_max = file.cache_entries_max;
+  server.dns.queries_per_second_max = file.queries_per_second_max;
+  const auto& addresses = options.dns_listen.empty() ? file.listen : options.dns_listen;
+  Result<DnsListening> opened =
+      open_dns_listeners(addresses, options.insecure_listen, server.threads > 1);
+  if (!opened) return fail(opened.error());
+  if (!opened->sockets.empty() && !proxy.plan.main) {
+    proxy.log(LogLevel::warn,
+              "DNS has no token, so only the main session's rules could hold, and there are none: "
+              "every name is refused");
+  }
+  server.dns_listeners = std::move(opened->sockets);
+  proxy.dns_places = std::move(opened->places);
+  return {};
+}
+
+// Where the audit log goes; nowhere, with a warning, where nobody asked for it and it cannot be
+// written.
+Result<void> plan_audit(const Proxy& proxy, ServerOptions& server) {
+  const ProxyOptions& options = proxy.options;
+  const ProxyConfig& file = proxy.plan.file;
+  const std::optional<std::string>& log =
+      options.policy.audit_log ? options.policy.audit_log : file.audit_log;
+  server.audit_log = audit_log_path(log, proxy.user);
+  server.audit_required = options.policy.audit_required || file.audit_required;
+  server.audit_rotate_bytes =
+      options.audit_rotate_bytes.value_or(file.audit_rotate_bytes.value_or(0));
+  server.audit_keep = options.audit_keep.value_or(file.audit_keep.value_or(0));
+  if (Result<void> prepared = prepare_audit_log(server.audit_log); !prepared) {
+    if (log || server.audit_required) return prepared;
+    proxy.log(LogLevel::warn, "nothing is recorded: " + prepared.error().what);
+    server.audit_log.clear();
+  }
+  return {};
+}
+
+void say_decision(const Logger& log, const audit::Record& record) {
+  if (record.kind != audit::Kind::decision || !log.says(LogLevel::debug)) return;
+  log(LogLevel::debug,
+      fmt::format("{} {}:{} for {}: {} ({})", record.allowed ? "yes" : "no", record.host,
+                  record.port, record.session.empty() ? "nobody" : record.session,
+                  to_string(record.because.reason), record.because.rule));
+}
+
+void say_at_start(const Proxy& proxy) {
+  const ProxyPlan& plan = proxy.plan;
+  const Logger& log = proxy.log;
+  for (const std::string& note : plan.file.notes) log(LogLevel::warn, note);
   if (plan.no_auth) {
-    warn(common,
-         "no token is asked for: every program on this machine can use this proxy and its keys");
+    log(LogLevel::warn,
+        "no token is asked for: every program on this machine can use this proxy and its keys");
   }
-  const bool handed_out = options.print_token || options.env_file || plan.file.env_file;
-  if (!plan.no_auth && !plan.token_preset && !handed_out) {
-    warn(common,
-         "nobody knows the token: use --env-file or --print-token, or preset it in "
-         "NONO_PROXY_TOKEN");
+  const bool handed_out = proxy.options.print_token || proxy.options.env_file || plan.file.env_file;
+  if (plan.main && !plan.no_auth && !plan.main->token_preset && !handed_out) {
+    log(LogLevel::warn,
+        "nobody knows the token: use --env-file or --print-token, or preset it in "
+        "NONO_PROXY_TOKEN");
   }
-  if (plan.token_preset && plan.token.size() < 16) {
-    warn(common,
-         "the preset token is short enough to be guessed; openssl rand -hex 32 makes a better one");
+  if (plan.main && plan.main->token_preset && plan.main->token.size() < 16) {
+    log(LogLevel::warn,
+        "the preset token is short enough to be guessed; openssl rand -hex 32 makes a better one");
   }
-  if (common.silent) return;
-  print_err("nono: the proxy confines nobody: only programs that use it are filtered\n");
-  if (common.verbose > 0 && !plan.bundle_path.empty()) {
-    print_err("nono: clients of intercepted hosts need the CA in " + plan.bundle_path + "\n");
+  for (const PlannedSession& session : plan.sessions) {
+    if (session.token_preset || !session.listen.empty()) continue;
+    log(LogLevel::warn, "nobody knows the token of session " + session.config.name +
+                            ": give it token: env://NAME or a listener of its own");
+  }
+  log(LogLevel::info, "the proxy confines nobody: only programs that use it are filtered");
+  if (proxy.options.common.verbose > 0 && !proxy.bundle_path.empty()) {
+    log(LogLevel::info, "clients of intercepted hosts need the CA in " + proxy.bundle_path);
   }
 }
 
 // The variables file, the token if it was asked for, and the lines that say where.
-Result<void> announce(const ProxyOptions& options, const UserContext& user, const ProxyPlan& plan,
-                      const Listening& listening) {
+Result<void> announce(const Proxy& proxy) {
+  const ProxyOptions& options = proxy.options;
+  const ProxyPlan& plan = proxy.plan;
+  const Listening& listening = proxy.listening;
   const std::optional<std::string>& file = options.env_file ? options.env_file : plan.file.env_file;
   if (file) {
     if (!listening.authority) {
       return fail(ErrorCode::bad_input,
                   "--env-file needs a TCP listener: no variable names a Unix socket");
+    }
+    if (!plan.main) {
+      return fail(ErrorCode::bad_input,
+                  "--env-file is of the main session, and nothing describes one",
+                  "nono session create --env-file writes a session's own");
     }
     EnvFileFormat format = EnvFileFormat::shell;
     if (plan.file.env_format == "github") format = EnvFileFormat::github;
@@ -258,97 +230,166 @@ Result<void> announce(const ProxyOptions& options, const UserContext& user, cons
     format = options.env_format.value_or(format);
     ProxyAccess access;
     access.authority = *listening.authority;
-    if (!plan.no_auth) access.token = plan.token;
-    if (!plan.bundle_path.empty()) access.ca_bundle = plan.bundle_path;
-    const Variables variables = proxy_variables(access, plan.credentials);
+    access.tls = !plan.tls_cert.empty();
+    if (!plan.no_auth) access.token = plan.main->token;
+    if (!proxy.bundle_path.empty()) access.ca_bundle = proxy.bundle_path;
+    const Variables variables = proxy_variables(access, plan.main->credentials);
     if (format == EnvFileFormat::github) {
       // Before the file is written, so that no later line of the job can show them.
-      std::string masks = "::add-mask::" + plan.token + "\n";
-      for (const PlannedCredential& credential : plan.credentials) {
+      std::string masks = "::add-mask::" + plan.main->token + "\n";
+      for (const PlannedCredential& credential : plan.main->credentials) {
         masks += "::add-mask::" + credential.phantom + "\n";
       }
       print_out(masks);
     }
-    Result<void> written = write_env_file(absolute(*file, user), format, variables);
+    Result<void> written = write_env_file(absolute(*file, proxy.user), format, variables);
     if (!written) return written;
   }
   std::string lines;
-  if (options.print_token && !plan.no_auth) lines += "token " + plan.token + "\n";
+  if (options.print_token && plan.main && !plan.no_auth)
+    lines += "token " + plan.main->token + "\n";
   for (const std::string& place : listening.places)
     lines += "listening on " + printable(place) + "\n";
+  for (const std::string& place : proxy.dns_places) lines += "answering DNS on " + place + "\n";
+  for (const auto& [session, listeners] : proxy.open) {
+    for (const OpenListener& listener : listeners)
+      lines += "session " + session + " listening on " + printable(listener.place) + "\n";
+  }
   print_out(lines);
-  notify_systemd("READY=1", user.env);
+  notify_systemd("READY=1", proxy.user.env);
   return {};
 }
 
-void on_signal(const ProxyOptions& options, const Signals& signals, Server& server, int& stops) {
-  while (const std::optional<ReceivedSignal> signal = signals.next()) {
-    // A terminal that goes away ends us; a HUP that someone sends asks for what is not there yet.
+// The first stop drains, the next one does not wait.
+void on_signal(const Proxy& proxy, Server& server, ProxyControl& control, int& stops) {
+  const std::chrono::milliseconds drain =
+      proxy.options.drain_time.value_or(proxy.plan.file.drain_time.value_or(drain_default));
+  while (const std::optional<ReceivedSignal> signal = proxy.signals.next()) {
+    // A terminal that goes away ends us; a HUP that someone sends asks for the configuration.
     if (signal->number == SIGHUP && signal->from_process) {
-      warn(options.common, "SIGHUP: reloading is not supported yet; restart the proxy instead");
+      control.reload("SIGHUP");
       continue;
     }
-    server.stop(stops++ == 0 ? drain_time : std::chrono::milliseconds(0));
+    if (stops == 0) {
+      notify_systemd("STOPPING=1", proxy.user.env);
+      proxy.log(LogLevel::info,
+                fmt::format("stopping: connections have {} s to finish", drain.count() / 1000));
+    }
+    server.stop(stops++ == 0 ? drain : std::chrono::milliseconds(0));
   }
 }
 
 // A Unix socket's file goes with the proxy.
-void remove_sockets(const std::vector<ListenAddress>& addresses) {
-  for (const ListenAddress& address : addresses) {
+void remove_sockets(const Proxy& proxy) {
+  for (const ListenAddress& address : proxy.plan.listen) {
     if (!address.unix_path.empty()) ::unlink(address.unix_path.c_str());
+  }
+  for (const auto& [session, listeners] : proxy.open) {
+    for (const OpenListener& listener : listeners) {
+      if (listener.place.starts_with("unix:")) ::unlink(listener.place.substr(5).c_str());
+    }
   }
 }
 
-int serve(const ProxyOptions& options, const UserContext& user, ProxyPlan& plan,
-          const Signals& signals) {
-  Result<std::unique_ptr<keystore::Keystore>> keyring = open_keyring(user.env);
-  if (!keyring) return complain(keyring.error());
-  Result<LoadedCredentials> loaded =
-      load_interruptibly(plan.credentials, **keyring, user.env, signals, [] {});
-  if (!loaded) return complain(loaded.error());
+Result<std::optional<admin::AdminSocket>> open_admin(const Proxy& proxy, ProxyControl& control,
+                                                     admin::AdminThread& thread) {
+  if (!proxy.plan.admin) return std::optional<admin::AdminSocket>();
+  const std::optional<std::string>& asked =
+      proxy.options.admin_socket ? proxy.options.admin_socket : proxy.plan.file.admin_socket;
+  Result<admin::AdminSocket> socket =
+      admin::AdminSocket::open(admin_socket_path(asked, proxy.user));
+  if (!socket) return fail(socket.error());
+  admin::ServiceOptions how;
+  how.same_user_only = true;
+  thread.serve(socket->take(), admin::sessions_api(control), how);
+  proxy.log(LogLevel::info, "sessions are made through " + socket->path());
+  return std::optional<admin::AdminSocket>(std::move(*socket));
+}
 
+Result<void> open_status(const Proxy& proxy, Server& server) {
+  const std::optional<std::string>& asked =
+      proxy.options.metrics_listen ? proxy.options.metrics_listen : proxy.plan.file.metrics_listen;
+  if (!asked) return {};
+  Result<ListenAddress> place = parse_inet_listen(*asked);
+  if (!place) return fail(place.error());
+  Result<UniqueFd> socket = listen_tcp(place->address, place->port, false);
+  if (!socket) return fail(socket.error());
+  Result<HostPort> at = local_address(*socket);
+  if (!at) return fail(at.error());
+  server.serve_status(std::move(*socket));
+  proxy.log(LogLevel::info, "metrics and health on http://" + at->to_string() + "/metrics");
+  return {};
+}
+
+// Serves until told to stop.
+int run_server(Proxy& proxy, Server& server) {
+  ProxyPlace place;
+  place.authority = proxy.listening.authority.value_or("");
+  place.bundle_path = proxy.bundle_path;
+  place.tls = !proxy.plan.tls_cert.empty();
+  place.several_threads = proxy.options.threads.value_or(proxy.plan.file.threads.value_or(1)) > 1;
+  ProxyControl control(server, proxy.options, proxy.user, proxy.log, proxy.plan.file, place,
+                       std::move(proxy.keepsakes), proxy.open);
+  auto beside = std::make_unique<admin::AdminThread>();
+  Result<std::optional<admin::AdminSocket>> socket = open_admin(proxy, control, *beside);
+  if (!socket) return complain(socket.error());
+  int stops = 0;
+  server.on_readable(proxy.signals.fd(), [&] { on_signal(proxy, server, control, stops); });
+  std::unique_ptr<FileWatch> watch;
+  if (proxy.options.config && proxy.plan.file.reload_on_change) {
+    watch =
+        std::make_unique<FileWatch>(server.executor(), absolute(*proxy.options.config, proxy.user),
+                                    [&] { control.reload("the file has changed"); });
+  }
+  if (Result<void> opened = open_status(proxy, server); !opened) return complain(opened.error());
+  beside->start();
+  if (Result<void> said = announce(proxy); !said) return complain(said.error());
+  server.on_end([&] {
+    watch.reset();
+    // A key store that does not answer cannot be made to; all that is ours is on disk by now.
+    if (!control.finish(control_time_max)) {
+      remove_sockets(proxy);
+      std::_Exit(0);
+    }
+    beside.reset();
+  });
+  server.run();
+  return 0;
+}
+
+int serve(Proxy& proxy) {
   ServerOptions server;
-  if (needs_interception(plan.session)) {
-    auto authority = make_authority(options, user, plan);
+  server.threads = proxy.options.threads.value_or(proxy.plan.file.threads.value_or(1));
+  if (Result<void> loaded = load_sessions(proxy, server); !loaded) return complain(loaded.error());
+  if (needs_authority(proxy.plan)) {
+    auto authority = make_authority(proxy);
     if (!authority) return complain(authority.error());
     server.ca = *authority;
   }
-  server.threads = options.threads.value_or(plan.file.threads.value_or(1));
-  Result<Listening> listening = open_listeners(plan.listen, server.threads > 1);
-  if (!listening) return complain(listening.error());
-  const OnExit removed([&] { remove_sockets(plan.listen); });
-  say_at_start(options, plan, *loaded);
-  SessionSetup& session = server.main.emplace();
-  session.config = plan.session;
-  session.credentials = std::move(loaded->credentials);
-  session.token = Secret(plan.token);
-  session.limits = limits_of(options, plan.file.limits);
-  server.listeners = std::move(listening->sockets);
-  server.limits = session.limits;
-  server.no_auth = plan.no_auth;
-  const std::optional<std::string>& log =
-      options.policy.audit_log ? options.policy.audit_log : plan.file.audit_log;
-  server.audit_log = audit_log_path(log, user);
-  server.audit_required = options.policy.audit_required || plan.file.audit_required;
-  server.audit_rotate_bytes =
-      options.audit_rotate_bytes.value_or(plan.file.audit_rotate_bytes.value_or(0));
-  server.audit_keep = options.audit_keep.value_or(plan.file.audit_keep.value_or(0));
-  if (Result<void> prepared = prepare_audit_log(server.audit_log); !prepared) {
-    if (log || server.audit_required) return complain(prepared.error());
-    warn(options.common, "nothing is recorded: " + prepared.error().what);
-    server.audit_log.clear();
-  }
-
+  if (Result<void> done = listen(proxy, server.threads > 1); !done) return complain(done.error());
+  server.listeners = std::move(proxy.listening.sockets);
+  server.tls_cert = proxy.plan.tls_cert;
+  server.tls_key = proxy.plan.tls_key;
+  for (ListenerSetup& listener : server.listeners) listener.tls = !server.tls_cert.empty();
+  if (Result<void> done = listen_for_dns(proxy, server); !done) return complain(done.error());
+  server.limits = proxy.plan.limits;
+  server.no_auth = proxy.plan.no_auth;
+  server.socks5 = proxy.plan.socks5;
+  server.via = proxy.plan.via;
+  if (Result<void> planned = plan_audit(proxy, server); !planned) return complain(planned.error());
+  server.on_record = [log = proxy.log](const audit::Record& record) { say_decision(log, record); };
+  server.version = NONO_VERSION;
+  say_at_start(proxy);
   Result<std::unique_ptr<Server>> made = Server::make(std::move(server));
   if (!made) return complain(made.error());
-  int stops = 0;
-  (*made)->on_readable(signals.fd(), [&] { on_signal(options, signals, **made, stops); });
-  if (Result<void> said = announce(options, user, plan, *listening); !said) {
-    return complain(said.error());
-  }
-  (*made)->run();
-  notify_systemd("STOPPING=1", user.env);
-  return 0;
+  const OnExit removed([&] { remove_sockets(proxy); });
+  return run_server(proxy, **made);
+}
+
+LogLevel level_of(const ProxyOptions& options, const ProxyConfig& file) {
+  if (options.log_level) return *options.log_level;
+  if (options.common.silent) return LogLevel::error;
+  return file.log_level.value_or(LogLevel::info);
 }
 
 }  // namespace
@@ -358,9 +399,13 @@ int proxy_command(const ProxyOptions& options, const UserContext& user) {
   const Result<Signals> signals = Signals::take({SIGINT, SIGTERM, SIGHUP, SIGQUIT});
   if (!signals) return complain(signals.error());
   harden_process();
-  Step<ProxyPlan> plan = make_plan(options, user);
+  Keepsakes keepsakes;
+  Step<ProxyPlan> plan = make_plan(options, user, keepsakes);
   if (!plan) return complain(plan.error().error, plan.error().exit_code);
-  return serve(options, user, *plan, *signals);
+  const Logger log(level_of(options, plan->file));
+  Proxy proxy{options, user, *signals, log, std::move(*plan), std::move(keepsakes), {},
+              {},      {},   {},       {}};
+  return serve(proxy);
 }
 
 }  // namespace nono::cli

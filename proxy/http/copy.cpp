@@ -140,7 +140,7 @@ Result<std::span<char>> BodyPump::decode(std::span<char> received) {
 }
 
 Awaitable<Result<void>> BodyPump::send_piece(std::span<char> content) {
-  if (!filter_ && staged_.empty() && is_in_scratch(content)) {
+  if (staged_.empty() && is_in_scratch(content) && passes({content.data(), content.size()})) {
     co_return co_await send(frame_in_place(content));
   }
   auto staged = stage({content.data(), content.size()});
@@ -155,9 +155,17 @@ Awaitable<Result<void>> BodyPump::send_staged() {
   co_return sent;
 }
 
+// Whether the filter, if there is one, leaves this piece alone.
+bool BodyPump::passes(std::string_view content) {
+  if (!filter_) return true;
+  if (!filter_->passes(content, done_)) return false;
+  made_bytes_ += content.size();
+  return true;
+}
+
 // Adds a piece of content to what goes out next, filtered and framed.
 Result<void> BodyPump::stage(std::string_view content) {
-  if (!filter_) {
+  if (passes(content)) {
     stage_framed(content, done_);
     return {};
   }

@@ -47,6 +47,7 @@ class BodyPump {
   Awaitable<Result<void>> receive_short_body();
   Awaitable<Result<std::span<char>>> next_piece();
   Result<std::span<char>> decode(std::span<char> received);
+  bool passes(std::string_view content);
   Result<void> stage(std::string_view content);
   Awaitable<Result<void>> send_piece(std::span<char> content);
   Awaitable<Result<void>> send_staged();

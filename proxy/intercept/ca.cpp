@@ -9,7 +9,7 @@
 #include <ctime>
 
 #include "config/base/secret.hpp"
-#include "proxy/intercept/files.hpp"
+#include "proxy/intercept/pem_identity.hpp"
 #include "proxy/intercept/random.hpp"
 
 namespace nono::intercept {
@@ -19,7 +19,6 @@ namespace {
 constexpr std::chrono::hours clock_slack{1};
 constexpr std::chrono::hours leaf_validity{24};
 constexpr std::size_t common_name_max = 64;  // RFC 5280 A.1, ub-common-name
-constexpr std::size_t file_bytes_max = 1024 * 1024;
 
 template <auto free_function>
 struct Free {
@@ -126,22 +125,7 @@ std::string to_pem(X509* certificate) {
   return std::string(data, static_cast<std::size_t>(size));
 }
 
-std::vector<std::shared_ptr<X509>> parse_certificates(const std::string& pem) {
-  std::vector<std::shared_ptr<X509>> certificates;
-  const BioPtr memory(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-  while (X509* next = PEM_read_bio_X509(memory.get(), nullptr, nullptr, nullptr)) {
-    certificates.push_back(shared(X509Ptr(next)));
-  }
-  ERR_clear_error();  // the end of the file is an error to OpenSSL
-  return certificates;
-}
-
-// Never asks on the terminal: an encrypted key is an error.
-int no_password(char*, int, int, void*) {
-  return 0;
-}
-
-Result<void> check_ca(X509* certificate, EVP_PKEY* key, const std::string& file) {
+Result<void> check_ca(X509* certificate, const std::string& file) {
   if (X509_check_ca(certificate) != 1 ||
       (X509_get_key_usage(certificate) & KU_KEY_CERT_SIGN) == 0) {
     return fail(ErrorCode::bad_input, file + " holds no certificate authority",
@@ -152,11 +136,6 @@ Result<void> check_ca(X509* certificate, EVP_PKEY* key, const std::string& file)
   }
   if (X509_cmp_current_time(X509_get0_notBefore(certificate)) > 0) {
     return fail(ErrorCode::bad_input, "the certificate in " + file + " is not valid yet");
-  }
-  if (X509_check_private_key(certificate, key) != 1) {
-    ERR_clear_error();
-    return fail(ErrorCode::bad_input,
-                "the private key does not belong to the certificate in " + file);
   }
   return {};
 }
@@ -177,27 +156,12 @@ Result<std::shared_ptr<CertificateAuthority>> CertificateAuthority::generate(
 
 Result<std::shared_ptr<CertificateAuthority>> CertificateAuthority::from_pem_files(
     const std::string& certificate_file, const std::string& key_file) {
-  auto certificate_pem = read_file(certificate_file, file_bytes_max);
-  if (!certificate_pem) return fail(certificate_pem.error());
-  auto key_pem = read_file(key_file, file_bytes_max);
-  if (!key_pem) return fail(key_pem.error());
-
+  auto identity = read_identity(certificate_file, key_file);
+  if (!identity) return fail(identity.error());
   std::shared_ptr<CertificateAuthority> ca(new CertificateAuthority);
-  const BioPtr memory(BIO_new_mem_buf(key_pem->data(), static_cast<int>(key_pem->size())));
-  ca->self_.key = shared(PEM_read_bio_PrivateKey(memory.get(), nullptr, &no_password, nullptr));
-  ERR_clear_error();
-  wipe(key_pem->data(), key_pem->size());
-  if (!ca->self_.key) {
-    return fail(ErrorCode::bad_input, key_file + " holds no private key that can be read",
-                "give a PEM file with an unencrypted key");
-  }
-  ca->self_.chain = parse_certificates(*certificate_pem);
-  if (ca->self_.chain.empty()) {
-    return fail(ErrorCode::bad_input, certificate_file + " holds no certificate",
-                "give a PEM file");
-  }
+  ca->self_ = std::move(*identity);
   X509* signer = ca->self_.chain.front().get();
-  auto usable = check_ca(signer, ca->self_.key.get(), certificate_file);
+  auto usable = check_ca(signer, certificate_file);
   if (!usable) return fail(usable.error());
   ca->not_after_ = to_time_point(X509_get0_notAfter(signer));
   return ca;

@@ -37,6 +37,7 @@ Matcher Matcher::build(std::vector<Pair> pairs) {
   matcher.shift_.assign(buckets, static_cast<std::uint16_t>(far));
   for (const Entry& entry : matcher.entries_) {
     const std::string_view text = matcher.needle(entry);
+    matcher.begins_[static_cast<unsigned char>(text.front())] = true;
     for (std::size_t i = 0; i + 1 < matcher.shortest_; ++i) {
       std::uint16_t& shift = matcher.shift_[bucket(text[i], text[i + 1])];
       const std::size_t to_end = matcher.shortest_ - 2 - i;
@@ -55,6 +56,32 @@ Matcher::Found Matcher::match_at(std::string_view rest, bool last, const Entry*&
     return size == candidate.size ? Found::whole : Found::maybe;
   }
   return Found::nothing;
+}
+
+std::size_t Matcher::find_beginning(std::string_view text, std::size_t from) const {
+  for (std::size_t at = from; at < text.size(); ++at) {
+    if (!begins_[static_cast<unsigned char>(text[at])]) continue;
+    const Entry* entry = nullptr;
+    if (match_at(text.substr(at), false, entry) == Found::maybe) return at;
+  }
+  return text.size();
+}
+
+bool Matcher::passes(std::string_view text, bool last) const {
+  if (entries_.empty()) return true;
+  std::size_t at = 0;
+  while (at + shortest_ <= text.size()) {
+    const std::size_t pair = at + shortest_ - 2;
+    const std::size_t shift = shift_[bucket(text[pair], text[pair + 1])];
+    const Entry* entry = nullptr;
+    if (shift == 0 && match_at(text.substr(at), last, entry) != Found::nothing) return false;
+    at += std::max<std::size_t>(shift, 1);
+  }
+  return last || find_beginning(text, at) == text.size();
+}
+
+bool Matcher::finds(std::string_view text) const {
+  return !passes(text, true);
 }
 
 std::size_t Matcher::replace(std::string_view in, bool last, std::string& out) const {
@@ -79,16 +106,12 @@ std::size_t Matcher::replace(std::string_view in, bool last, std::string& out) c
     out.append(in.substr(copied, at - copied));
     if (found == Found::maybe) return in.size() - at;
     out.append(entry->replacement);
+    if (found_ != nullptr) found_->fetch_add(1, std::memory_order_relaxed);
     at += entry->size;
     copied = at;
   }
   // Fewer bytes than the shortest needle are left from here on: one may only begin in them.
-  while (!last && at < in.size()) {
-    const Entry* entry = nullptr;
-    if (match_at(in.substr(at), last, entry) == Found::maybe) break;
-    ++at;
-  }
-  if (last) at = in.size();
+  at = last ? in.size() : find_beginning(in, at);
   out.append(in.substr(copied, at - copied));
   return in.size() - at;
 }

@@ -6,7 +6,7 @@
 #include <stdexcept>
 
 #include "config/base/secret.hpp"
-#include "proxy/intercept/encoding.hpp"
+#include "config/base/encoding.hpp"
 #include "proxy/intercept/random.hpp"
 #include "proxy/server.hpp"
 
@@ -44,6 +44,7 @@ constexpr std::size_t tail_size = 64;
 // Base64 of a whole phantom is longer than this; shorter runs need no decoding.
 constexpr std::size_t base64_run_min = (infix.size() + tail_size) / 3 * 4;
 constexpr int percent_layers_max = 3;
+constexpr std::size_t token_size_min = 16;
 
 bool is_hex(char c) {
   return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
@@ -67,11 +68,25 @@ std::size_t unfinished(std::string_view text) {
 
 }  // namespace
 
-PhantomScanner::PhantomScanner(const std::vector<std::string>& phantoms) {
+PhantomScanner::PhantomScanner(const std::vector<std::string>& phantoms, std::string_view token) {
   for (const std::string& phantom : phantoms) {
     const std::size_t start = phantom.rfind(infix);
     if (start != phantom.npos) tails_.insert(phantom.substr(start + infix.size()));
   }
+  if (token.size() < token_size_min) return;
+  std::vector<Matcher::Pair> forms;
+  forms.push_back(Matcher::Pair{std::string(token), {}});
+  for (const Base64 alphabet : {Base64::standard, Base64::url_safe}) {
+    for (std::size_t lead = 0; lead < 3; ++lead) {
+      forms.push_back(Matcher::Pair{base64_inside(token, lead, alphabet), {}});
+    }
+  }
+  token_ = Matcher::build(std::move(forms));
+}
+
+bool PhantomScanner::knows(std::string_view tail, PhantomBook* others) const {
+  if (!std::all_of(tail.begin(), tail.end(), is_hex)) return false;
+  return tails_.count(std::string(tail)) != 0 || (others != nullptr && others->holds(tail));
 }
 
 namespace {
@@ -130,27 +145,41 @@ std::vector<std::string> phantom_tails(const http::RequestHead& head) {
   return tails;
 }
 
-bool PhantomScanner::contains_plain(std::string_view text) const {
-  return search_plain(text, [&](std::string_view tail) { return knows(tail); });
+bool PhantomScanner::contains_plain(std::string_view text, PhantomBook* others) const {
+  return search_plain(text, [&](std::string_view tail) { return knows(tail, others); });
 }
 
-bool PhantomScanner::contains(std::string_view text) const {
-  return search(text, [&](std::string_view tail) { return knows(tail); });
+bool PhantomScanner::contains(std::string_view text, PhantomBook* others) const {
+  return search(text, [&](std::string_view tail) { return knows(tail, others); });
 }
 
-bool PhantomScanner::contains(const http::RequestHead& head) const {
-  if (tails_.empty()) return false;
-  if (contains(head.target) || contains(head.method)) return true;
-  for (const http::Field& field : head.fields.all()) {
-    if (contains(field.value) || contains(field.name)) return true;
-  }
-  return false;
+bool PhantomScanner::contains(const http::RequestHead& head, PhantomBook* others) const {
+  if (tails_.empty() && others == nullptr) return false;
+  if (contains(head.target, others) || contains(head.method, others)) return true;
+  const std::vector<http::Field>& fields = head.fields.all();
+  return std::any_of(fields.begin(), fields.end(), [&](const http::Field& field) {
+    return contains(field.value, others) || contains(field.name, others);
+  });
+}
+
+bool PhantomScanner::contains_token(const http::RequestHead& head) const {
+  if (token_.empty()) return false;
+  const std::vector<http::Field>& fields = head.fields.all();
+  return token_.finds(head.target) ||
+         std::any_of(fields.begin(), fields.end(), [&](const http::Field& field) {
+           return token_.finds(field.value) || token_.finds(field.name);
+         });
 }
 
 class PhantomGuard final : public http::BodyFilter {
  public:
-  explicit PhantomGuard(const PhantomScanner& scanner) : scanner_(scanner) {}
+  PhantomGuard(const PhantomScanner& scanner, PhantomBook* others)
+      : scanner_(scanner), others_(others) {}
 
+  bool passes(std::string_view in, bool last) override {
+    const bool whole = held_.empty() && (last || unfinished(in) == 0);
+    return whole && !scanner_.contains_plain(in, others_);
+  }
   Result<void> feed(std::string_view in, std::string& out) override {
     if (held_.empty()) return pass(in, out);
     const std::string text = std::exchange(held_, {}).append(in);
@@ -163,7 +192,7 @@ class PhantomGuard final : public http::BodyFilter {
 
  private:
   Result<void> pass(std::string_view text, std::string& out) {
-    if (scanner_.contains_plain(text)) {
+    if (scanner_.contains_plain(text, others_)) {
       return fail(ErrorCode::refused, "the body holds a phantom of another credential", {},
                   Side::client);
     }
@@ -174,11 +203,12 @@ class PhantomGuard final : public http::BodyFilter {
   }
 
   const PhantomScanner& scanner_;
+  PhantomBook* others_;
   std::string held_;
 };
 
-std::unique_ptr<http::BodyFilter> PhantomScanner::guard() const {
-  return std::make_unique<PhantomGuard>(*this);
+std::unique_ptr<http::BodyFilter> PhantomScanner::guard(PhantomBook* others) const {
+  return std::make_unique<PhantomGuard>(*this, others);
 }
 
 }  // namespace nono::intercept

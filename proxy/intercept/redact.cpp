@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 
-#include "proxy/intercept/encoding.hpp"
+#include "config/base/encoding.hpp"
 #include "proxy/intercept/field_values.hpp"
 #include "proxy/intercept/inflate.hpp"
 #include "proxy/intercept/websocket.hpp"
@@ -14,20 +14,6 @@ namespace {
 
 constexpr std::size_t shortest_key = 4;
 constexpr std::size_t shortest_encoded_key = 8;
-
-// The part of base64 text that bytes at alignment `lead` (bytes before them in their group of
-// three) determine completely, whatever stands around them.
-std::string base64_inside(std::string_view bytes, std::size_t lead, Base64 alphabet) {
-  std::string padded(lead, '\0');
-  padded += bytes;
-  std::string text = base64_encode(padded, alphabet);
-  wipe(padded.data(), padded.size());
-  const std::size_t from = (8 * lead + 5) / 6;
-  const std::size_t to = 8 * (lead + bytes.size()) / 6;
-  std::string inside = text.substr(from, to - from);
-  wipe(text.data(), text.size());
-  return inside;
-}
 
 void add_base64(std::vector<Matcher::Pair>& pairs, std::string_view key, std::string_view phantom) {
   for (const Base64 alphabet : {Base64::standard, Base64::url_safe}) {
@@ -63,6 +49,9 @@ class RedactFilter final : public http::BodyFilter {
   RedactFilter& operator=(const RedactFilter&) = delete;
   ~RedactFilter() override { wipe(held_.data(), held_.size()); }
 
+  bool passes(std::string_view in, bool last) override {
+    return held_.empty() && matcher_.passes(in, last);
+  }
   Result<void> feed(std::string_view in, std::string& out) override {
     if (held_.empty()) {
       const std::size_t kept = matcher_.replace(in, false, out);
@@ -148,10 +137,13 @@ std::string Redactor::redact(std::string_view text) const {
 
 void Redactor::redact_fields(http::ResponseHead& response) const {
   if (matcher_.empty()) return;
-  response.reason = redact(response.reason);
+  const auto clean = [this](std::string& text) {
+    if (matcher_.finds(text)) text = redact(text);
+  };
+  clean(response.reason);
   for (http::Field& field : response.fields.all()) {
-    field.value = redact(field.value);
-    field.name = redact(field.name);
+    clean(field.value);
+    clean(field.name);
   }
 }
 

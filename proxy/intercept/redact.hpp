@@ -2,6 +2,8 @@
 // Keeps the real key out of what comes back: wherever a response repeats it, the phantom stands
 // instead.
 
+#include <atomic>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -28,6 +30,11 @@ void prepare_for_redaction(http::RequestHead& head);
 class Redactor {
  public:
   explicit Redactor(const LoadedCredential& credential);
+  // Every key found from now on adds one there. Before it is used.
+  void count_in(std::atomic<std::uint64_t>* found) {
+    matcher_.count_in(found);
+    same_length_.count_in(found);
+  }
 
   // Redacts the reason and all fields of `response`, and returns the filter for its body: nullptr
   // where there is none or nothing to redact. A gzip or deflate body will come out as identity:

@@ -5,7 +5,7 @@
 #include <optional>
 #include <vector>
 
-#include "proxy/intercept/encoding.hpp"
+#include "config/base/encoding.hpp"
 #include "proxy/intercept/field_values.hpp"
 
 namespace nono::intercept {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "proxy/intercept/matcher.hpp"
 #include "proxy/net/relay.hpp"
@@ -11,9 +12,10 @@
 namespace nono::intercept {
 
 // Frame headers pass as they are; payloads go through `matcher`, whose replacements must have the
-// length of what they replace. Bytes are held back only within a frame, so none waits for the next
-// one: a key that is split over two frames is not found. Frames with a mask or a reserved bit are
-// refused with bad_response: what is in them cannot be read.
+// length of what they replace. A key is found wherever the frames of one message cut it: what may
+// be the beginning of one is held back until the message's next data frame brings more of it. What
+// ends a message, or a control frame, never waits for anything. Frames with a mask or a reserved
+// bit are refused with bad_response: what is in them cannot be read.
 class WebSocketFilter final : public RelayFilter {
  public:
   // `matcher` must outlive the filter.
@@ -26,13 +28,23 @@ class WebSocketFilter final : public RelayFilter {
   void finish(std::string& out) override;
 
  private:
+  // A header of a data frame that goes out before the held byte at `before`.
+  struct Header {
+    std::size_t before;
+    std::string bytes;
+  };
   Result<bool> read_header();
+  void begin_frame(std::string& out);
   void pass(std::string_view payload, std::string& out);
+  void search(bool last, std::string& out);
 
   const Matcher& matcher_;
   std::string header_;           // of the frame that begins, while it is not whole
-  std::string held_;             // payload that may be the beginning of a key
+  std::string held_;             // payload of a message that may be the beginning of a key
+  std::vector<Header> headers_;  // of frames that begin inside of it
   std::uint64_t remaining_ = 0;  // payload of this frame still to come
+  bool control_ = false;         // this frame is a control frame, perhaps inside of a message
+  bool final_ = false;           // or the last one of its message
 };
 
 }  // namespace nono::intercept

@@ -27,7 +27,6 @@ enum class Label : std::uint8_t {
   turned_away,
   dns_lookup,
   dns_failure,
-  dns_stub,
   reuse,
   credential,  // names
   session      // names
@@ -50,11 +49,9 @@ enum class Family : std::uint8_t {
   first_byte_duration,
   dns_lookups,
   dns_failures,
-  dns_stub_queries,
   upstream_reuse,
   upstream_idle,
   credential_uses,
-  redactions,
   session_requests,
   session_refusals,
   session_connections,
@@ -69,11 +66,9 @@ enum class TurnedAway : std::uint8_t { all_full, session_full, rate };
 enum class DnsLookup : std::uint8_t { hosts_file, cache_hit, coalesced, asked };
 // Why it had no address to give.
 enum class DnsFailure : std::uint8_t { not_found, failed, timeout, denied };
-// What the DNS stub did with a query.
-enum class DnsStub : std::uint8_t { answered, empty, denied, refused, failed, malformed, limited };
 enum class Reuse : std::uint8_t { hit, miss, stale };
 
-inline constexpr std::size_t ways = 7;
+inline constexpr std::size_t ways = 8;
 inline constexpr std::size_t reasons = 20;
 inline constexpr std::size_t status_classes = 5;
 
@@ -105,8 +100,6 @@ constexpr std::size_t values_of(Label label) {
     case Label::dns_lookup:
     case Label::dns_failure:
       return 4;
-    case Label::dns_stub:
-      return 7;
     case Label::credential:
       return credential_slots;
     case Label::session:
@@ -166,8 +159,6 @@ inline constexpr std::array families = {
                "Names resolved, by where the answer came from.", Label::dns_lookup},
     FamilyInfo{Family::dns_failures, Kind::counter, "nono_dns_failures_total",
                "Names without an address to dial, by cause.", Label::dns_failure},
-    FamilyInfo{Family::dns_stub_queries, Kind::counter, "nono_dns_stub_queries_total",
-               "Queries to the DNS listener, by what became of them.", Label::dns_stub},
     FamilyInfo{Family::upstream_reuse, Kind::counter, "nono_upstream_reuse_total",
                "Requests that found a kept upstream connection (hit), needed a new one (miss), or "
                "met one that had gone (stale).",
@@ -177,8 +168,6 @@ inline constexpr std::array families = {
     FamilyInfo{Family::credential_uses, Kind::counter, "nono_credential_uses_total",
                "Requests that went upstream with a real key in place of a phantom.",
                Label::credential},
-    FamilyInfo{Family::redactions, Kind::counter, "nono_redactions_total",
-               "Real keys found in responses and replaced."},
     FamilyInfo{Family::session_requests, Kind::counter, "nono_session_requests_total",
                "Decisions, by session.", Label::session},
     FamilyInfo{Family::session_refusals, Kind::counter, "nono_session_refusals_total",

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <memory>
 #include <span>
+#include <utility>
 
 #include "proxy/metrics/families.hpp"
 
@@ -68,13 +69,11 @@ class alignas(64) Metrics {
 
   void dns_lookup(DnsLookup how) { add(at(Family::dns_lookups, how)); }
   void dns_failure(DnsFailure why) { add(at(Family::dns_failures, why)); }
-  void dns_stub(DnsStub what) { add(at(Family::dns_stub_queries, what)); }
 
   void upstream_reuse(Reuse what) { add(at(Family::upstream_reuse, what)); }
   void upstream_idle(std::int64_t change) { move(cell_of(Family::upstream_idle), change); }
 
   void credential_used(std::size_t slot) { add(cell_of(Family::credential_uses, slot)); }
-  void redacted(std::uint64_t count) { add(cell_of(Family::redactions), count); }
 
   std::uint64_t value(std::size_t cell) const {
     return (*cells_)[cell].load(std::memory_order_relaxed);
@@ -110,6 +109,22 @@ class alignas(64) Metrics {
   }
 
   std::unique_ptr<Cells> cells_;
+};
+
+// One idle upstream connection, counted as long as this lives.
+class IdleMark {
+ public:
+  explicit IdleMark(Metrics* metrics) : metrics_(metrics) {
+    if (metrics_ != nullptr) metrics_->upstream_idle(1);
+  }
+  IdleMark(IdleMark&& other) noexcept : metrics_(std::exchange(other.metrics_, nullptr)) {}
+  IdleMark& operator=(IdleMark&&) = delete;
+  ~IdleMark() {
+    if (metrics_ != nullptr) metrics_->upstream_idle(-1);
+  }
+
+ private:
+  Metrics* metrics_;
 };
 
 // The sum of all workers' cells; a gauge that went below zero on one is made good by another.

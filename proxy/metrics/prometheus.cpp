@@ -29,8 +29,6 @@ constexpr std::array<std::string_view, 4> dns_lookup_names = {"hosts_file", "cac
                                                               "coalesced", "asked"};
 constexpr std::array<std::string_view, 4> dns_failure_names = {"not_found", "failed", "timeout",
                                                                "denied"};
-constexpr std::array<std::string_view, 7> dns_stub_names = {
-    "answered", "empty", "denied", "refused", "failed", "malformed", "limited"};
 constexpr std::array<std::string_view, 3> reuse_names = {"hit", "miss", "stale"};
 
 struct Slots {
@@ -80,8 +78,6 @@ std::string label_text(Label label, std::size_t at, const Slots& slots) {
       return pair("from", dns_lookup_names[at]);
     case Label::dns_failure:
       return pair("cause", dns_failure_names[at]);
-    case Label::dns_stub:
-      return pair("result", dns_stub_names[at]);
     case Label::reuse:
       return pair("result", reuse_names[at]);
     case Label::credential:
@@ -147,6 +143,19 @@ class Writer {
     sample(name, labels, value);
   }
 
+  void distribution(std::string_view name, const std::string& labels, const Distribution& all) {
+    std::uint64_t total = 0;
+    const std::string bucket_name = fmt::format("{}_bucket", name);
+    for (const auto& [bound, count] : all.buckets) {
+      total += count;
+      sample(bucket_name, joined(labels, fmt::format("le=\"{}\"", bound)), total);
+    }
+    total += all.over;
+    sample(bucket_name, joined(labels, "le=\"+Inf\""), total);
+    sample(fmt::format("{}_sum", name), labels, all.sum);
+    sample(fmt::format("{}_count", name), labels, total);
+  }
+
   std::string take() { return std::move(out_); }
 
  private:
@@ -161,19 +170,14 @@ class Writer {
   }
 
   void histogram(std::string_view name, const std::string& labels, std::size_t cell) {
-    std::uint64_t total = 0;
+    Distribution all;
     std::uint64_t bound_ns = first_bucket_ns;
-    const std::string bucket_name = fmt::format("{}_bucket", name);
     for (std::size_t bucket = 0; bucket < buckets; ++bucket, bound_ns *= 2) {
-      total += values_[cell + bucket];
-      const std::string le = fmt::format("le=\"{}\"", static_cast<double>(bound_ns) / 1e9);
-      sample(bucket_name, joined(labels, le), total);
+      all.buckets.emplace_back(static_cast<double>(bound_ns) / 1e9, values_[cell + bucket]);
     }
-    total += values_[cell + buckets];
-    sample(bucket_name, joined(labels, "le=\"+Inf\""), total);
-    sample(fmt::format("{}_sum", name), labels,
-           static_cast<double>(values_[cell + buckets + 1]) / 1e9);
-    sample(fmt::format("{}_count", name), labels, total);
+    all.over = values_[cell + buckets];
+    all.sum = static_cast<double>(values_[cell + buckets + 1]) / 1e9;
+    distribution(name, labels, all);
   }
 
   const Values& values_;
@@ -223,12 +227,36 @@ void write_shared(Writer& out, const Shared& shared) {
              pair("version", shared.version));
   out.single("nono_threads", "Threads that serve connections.", Kind::gauge, shared.threads);
   out.single("nono_sessions", "Sessions alive.", Kind::gauge, shared.sessions);
+  out.single("nono_redactions_total", "Real keys found in responses and replaced.", Kind::counter,
+             shared.redactions);
   out.single("nono_audit_lines_total", "Lines written to the audit log.", Kind::counter,
              shared.audit_lines);
   out.single("nono_audit_lost_total", "Records that the audit log could not be made to hold.",
              Kind::counter, shared.audit_lost);
   out.single("nono_audit_queue_records", "Records that wait for the audit log's writer.",
              Kind::gauge, shared.audit_queue);
+  out.single("nono_audit_rotations_total", "Files that the audit log has begun anew.",
+             Kind::counter, shared.audit_rotations);
+  constexpr std::string_view commits = "nono_audit_commit_duration_seconds";
+  out.header(commits, "How long decisions waited until they were on disk.", Kind::histogram);
+  out.distribution(commits, {}, shared.audit_commits);
+}
+
+void write_dns_stub(Writer& out, const DnsStub& stub) {
+  constexpr std::string_view queries = "nono_dns_stub_queries_total";
+  out.header(queries, "Queries to the DNS listener, by what became of them.", Kind::counter);
+  out.sample(queries, pair("result", "cached"), stub.cached);
+  out.sample(queries, pair("result", "asked"), stub.asked);
+  out.sample(queries, pair("result", "denied"), stub.denied);
+  out.sample(queries, pair("result", "type_refused"), stub.type_refused);
+  out.sample(queries, pair("result", "malformed"), stub.malformed);
+  out.sample(queries, pair("result", "limited"), stub.limited);
+  out.single("nono_dns_stub_failures_total", "Queries to the DNS listener answered SERVFAIL.",
+             Kind::counter, stub.failed);
+  out.single("nono_dns_stub_truncated_total", "Answers too long for UDP.", Kind::counter,
+             stub.truncated);
+  out.single("nono_dns_stub_tcp_connections_total", "TCP connections to the DNS listener.",
+             Kind::counter, stub.tcp_connections);
 }
 
 void write_process(Writer& out, const Process& process) {
@@ -287,6 +315,7 @@ std::string expose(const Values& values, const Shared& shared, const Process& pr
   Writer out(values, slots);
   for (const FamilyInfo& info : families) out.family(info);
   write_shared(out, shared);
+  if (shared.dns_stub) write_dns_stub(out, *shared.dns_stub);
   write_process(out, process);
   return out.take();
 }

@@ -30,6 +30,9 @@ class ByteStream {
   // Whether the peer has ended its direction or broken off, as far as the socket knows by now. Bytes
   // that it sent before may still be unread.
   virtual bool peer_ended() noexcept { return false; }
+  // Whether it is open and the peer has neither ended it nor sent anything that is still unread: what a
+  // connection between two requests is like.
+  virtual bool is_quiet() noexcept { return false; }
   // Everything on this stream must be done within `after` from now; renewed for each phase. When the time
   // passes the stream is closed under whatever is pending.
   virtual void expires_after(std::chrono::milliseconds after) = 0;

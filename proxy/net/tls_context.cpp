@@ -204,11 +204,12 @@ SslSessionPtr ClientTlsContext::recall(const std::string& key) {
   return session;
 }
 
-Result<std::unique_ptr<ServerTlsContext>> ServerTlsContext::make(CertificateSource& source) {
+Result<std::unique_ptr<ServerTlsContext>> ServerTlsContext::make(CertificateSource& source,
+                                                                 bool any_name) {
   SslContextPtr context(SSL_CTX_new(TLS_server_method()));
   if (!context || !set_up(context.get())) return context_failure();
   SSL_CTX* raw = context.get();
-  SSL_CTX_set_client_hello_cb(raw, &on_client_hello, nullptr);
+  if (!any_name) SSL_CTX_set_client_hello_cb(raw, &on_client_hello, nullptr);
   SSL_CTX_set_alpn_select_cb(raw, &on_alpn, nullptr);
   SSL_CTX_set_cert_cb(raw, &ServerTlsContext::on_certificate, nullptr);
   SSL_CTX_set_session_cache_mode(raw, SSL_SESS_CACHE_OFF);  // tickets keep the state at the client

@@ -97,7 +97,10 @@ class CertificateSource {
 // outlive its streams, and `source` must outlive it; used on one thread.
 class ServerTlsContext {
  public:
-  static Result<std::unique_ptr<ServerTlsContext>> make(CertificateSource& source);
+  // `any_name`: what the client's hello asks for is not looked at; for a listener that is no
+  // interception.
+  static Result<std::unique_ptr<ServerTlsContext>> make(CertificateSource& source,
+                                                        bool any_name = false);
   ServerTlsContext(const ServerTlsContext&) = delete;
   ServerTlsContext& operator=(const ServerTlsContext&) = delete;
 

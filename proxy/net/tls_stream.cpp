@@ -320,7 +320,7 @@ Error TlsStream::handshake_failure(int ssl_error, std::string_view peer) {
 }
 
 // One attempt: what does not fit into the socket's buffer now is not worth waiting for.
-void TlsStream::send_close_notify() noexcept {
+void TlsStream::say_goodbye() noexcept {
   if (failed_) return;
   ERR_clear_error();
   SSL_shutdown(ssl_.get());
@@ -328,14 +328,27 @@ void TlsStream::send_close_notify() noexcept {
 }
 
 Awaitable<Result<void>> TlsStream::shutdown_send() {
-  send_close_notify();
+  say_goodbye();
   auto ended = co_await tcp_->shutdown_send();
   co_return ended;
 }
 
 Awaitable<void> TlsStream::close_gracefully() {
-  send_close_notify();
+  say_goodbye();
   co_await tcp_->close_gracefully();
+}
+
+bool TlsStream::is_quiet() noexcept {
+  if (failed_ || !tcp_->socket().is_open()) return false;
+  TlsLink& link = *link_;
+  link.drained = false;
+  ERR_clear_error();
+  char byte = 0;
+  std::size_t count = 0;
+  const int result = SSL_peek_ex(ssl_.get(), &byte, 1, &count);
+  const bool quiet = result != 1 && SSL_get_error(ssl_.get(), result) == SSL_ERROR_WANT_READ;
+  ERR_clear_error();
+  return quiet && !link.ended;
 }
 
 void TlsStream::close() noexcept {

@@ -55,9 +55,13 @@ class TlsStream final : public ByteStream {
   Awaitable<void> close_gracefully() override;
   void close() noexcept override;
   bool peer_ended() noexcept override { return tcp_->peer_ended(); }
+  // Takes in what TLS itself has to say between two messages (tickets, a goodbye).
+  bool is_quiet() noexcept override;
   void expires_after(std::chrono::milliseconds after) override;
   void never_expires() noexcept override;
 
+  // Sends close_notify as far as it goes at once, and leaves the connection open.
+  void say_goodbye() noexcept;
   std::string_view alpn() const;  // empty: none agreed on
   bool resumed() const;           // the handshake was abbreviated
   TcpStream& tcp() { return *tcp_; }
@@ -71,7 +75,6 @@ class TlsStream final : public ByteStream {
   int read_now(std::span<char> buffer, std::size_t& total);
   Error failure(int ssl_error);
   Error handshake_failure(int ssl_error, std::string_view peer);
-  void send_close_notify() noexcept;
 
   std::unique_ptr<TcpStream> tcp_;
   std::unique_ptr<TlsLink> link_;

@@ -142,7 +142,7 @@ limits:
 
 TEST_CASE("what a file does not say keeps its default") {
   ProxyConfig config = parsed("threads: 1\n");
-  CHECK(config.admin);
+  CHECK_FALSE(config.admin_enabled.has_value());
   CHECK(config.socks5);
   CHECK(config.reload_on_change);
   CHECK_FALSE(config.reload_cut);

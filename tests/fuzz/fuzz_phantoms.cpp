@@ -40,7 +40,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string before = expand(input.line(), phantom);
   const std::string after = expand(input.rest(), phantom);
   expect(scanner.contains(before + form + after));
-  expect(scanner.contains(before + intercept::percent_encode(form) + after));
+  expect(scanner.contains(before + percent_encode(form) + after));
 
   http::RequestHead head;
   head.target = "/?" + before;

@@ -2,7 +2,7 @@
 // Lines: an upstream proxy, a listening address, a host; the rest are bypasses.
 #include "config/upstream_proxy.hpp"
 #include "proxy/cli/listen_address.hpp"
-#include "proxy/intercept/encoding.hpp"
+#include "config/base/encoding.hpp"
 #include "tests/fuzz/fuzz.hpp"
 
 namespace {
@@ -36,7 +36,7 @@ void expect_usable(const UpstreamProxy& proxy, const std::string& text) {
   if (proxy.authorization == nullptr) return;
   const std::string_view value = proxy.authorization->expose();
   expect(value.starts_with("Basic ") && value.find_first_of("\r\n") == value.npos);
-  const auto plain = intercept::base64_decode(value.substr(6));
+  const auto plain = base64_decode(value.substr(6));
   expect(plain.has_value() && holds(*plain, ":"));
 }
 

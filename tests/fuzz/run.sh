@@ -43,7 +43,7 @@ failed=0 running=0
 for name in "$@"; do
   run_one "$name" &
   running=$((running + 1))
-  if [ "$running" -ge "${FUZZ_JOBS:-2}" ]; then
+  if [ "$running" -ge "${FUZZ_JOBS:-$(nproc)}" ]; then
     wait -n || failed=1
     running=$((running - 1))
   fi

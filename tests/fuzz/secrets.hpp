@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "proxy/intercept/encoding.hpp"
+#include "config/base/encoding.hpp"
 #include "tests/fuzz/fuzz.hpp"
 
 namespace nono::fuzz {
@@ -80,11 +80,11 @@ inline std::string expand(std::string_view text, std::string_view secret) {
 inline bool holds_in_base64(std::string_view text, std::string_view secret) {
   for (std::size_t at = 0; at < text.size();) {
     std::size_t end = at;
-    while (end < text.size() && intercept::is_base64_char(text[end])) ++end;
+    while (end < text.size() && is_base64_char(text[end])) ++end;
     for (std::size_t from = at; from < std::min(at + 4, end); ++from) {
       std::string_view coded = text.substr(from, end - from);
       if (coded.size() % 4 == 1) coded.remove_suffix(1);
-      const auto plain = intercept::base64_decode(coded);
+      const auto plain = base64_decode(coded);
       if (plain && holds(*plain, secret)) return true;
     }
     at = end + 1;

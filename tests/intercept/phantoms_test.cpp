@@ -3,7 +3,7 @@
 #include <catch2/catch.hpp>
 #include <set>
 
-#include "proxy/intercept/encoding.hpp"
+#include "config/base/encoding.hpp"
 #include "tests/intercept/credentials.hpp"
 
 using namespace nono;
@@ -94,4 +94,47 @@ TEST_CASE("a body's guard holds back nothing that cannot become a phantom") {
   std::string out;
   REQUIRE(guard->feed("data: {\"token\": \"hello\"}\n\n", out));
   CHECK(out == "data: {\"token\": \"hello\"}\n\n");
+}
+
+namespace {
+
+struct Book final : PhantomBook {
+  bool holds(std::string_view tail) override { return known.count(std::string(tail)) != 0; }
+  std::set<std::string> known;
+};
+
+}  // namespace
+
+TEST_CASE("a phantom of any session alive is found, of none other") {
+  const std::string theirs = make_phantom("ghp_");
+  Book book;
+  book.known.insert(theirs.substr(theirs.size() - 64));
+  const PhantomScanner scanner({make_phantom("sk-")});
+  const PhantomScanner without({});
+  for (const PhantomScanner* one : {&scanner, &without}) {
+    CHECK(one->contains(request("/", {{"X-Data", theirs}}), &book));
+    CHECK(one->contains(request("/?q=" + percent_encode(base64_encode(theirs))), &book));
+    CHECK_FALSE(one->contains(request("/", {{"X-Data", make_phantom("ghp_")}}), &book));
+    CHECK_FALSE(one->contains(request("/", {{"X-Data", theirs}})));
+    std::string out;
+    CHECK_FALSE(one->guard(&book)->feed("{" + theirs + "}", out));
+    CHECK(out.find(theirs) == std::string::npos);
+  }
+}
+
+TEST_CASE("the session token is found in fields and query, plain or in base64") {
+  const std::string token = make_token();
+  const PhantomScanner scanner({}, token);
+  CHECK(scanner.contains_token(request("/", {{"Authorization", "Bearer " + token}})));
+  CHECK(scanner.contains_token(request("/", {{"Cookie", "t=" + token + "; a=b"}})));
+  CHECK(scanner.contains_token(request("/x?t=" + token)));
+  for (const std::string user : {"", "n", "no", "nono"}) {
+    const std::string pair = user + ":" + token;
+    CHECK(scanner.contains_token(request("/", {{"Authorization", "Basic " + base64_encode(pair)}})));
+  }
+  CHECK_FALSE(scanner.contains_token(request("/", {{"Authorization", "Bearer " + make_token()}})));
+  CHECK_FALSE(scanner.contains_token(request("/?t=" + token.substr(1))));
+  // Too short to be told from anything else.
+  CHECK_FALSE(PhantomScanner({}, "short").contains_token(request("/short")));
+  CHECK_FALSE(PhantomScanner({}).contains_token(request("/")));
 }

@@ -4,7 +4,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "proxy/intercept/encoding.hpp"
+#include "config/base/encoding.hpp"
 #include "tests/intercept/credentials.hpp"
 
 using namespace nono;
@@ -197,6 +197,15 @@ TEST_CASE("compressed bodies that are broken or cut short are errors") {
   CHECK(empty->finish(out));
 }
 
+TEST_CASE("what follows the end of a compressed body is no content, wherever it is cut") {
+  const Redactor redactor(openai());
+  const auto head = response({{"Content-Encoding", "gzip"}});
+  const std::string body = gzip("content") + "junk" + gzip("more");
+  for (std::size_t split = 0; split <= body.size(); ++split) {
+    CHECK(through(*filter_of(redactor, head), body, split) == "content");
+  }
+}
+
 TEST_CASE("a coding that was not asked for is refused, not passed unread") {
   const Redactor redactor(openai());
   for (const char* coding : {"br", "zstd", "gzip, gzip", "compress"}) {
@@ -255,4 +264,33 @@ TEST_CASE("requests ask only for what can be redacted") {
   auto silent = request("/");
   prepare_for_redaction(silent);
   CHECK(value_of(silent, "accept-encoding") == "identity");
+}
+
+TEST_CASE("pieces that pass unread are those that would come out as they are, at once") {
+  const LoadedCredential credential = openai();
+  const Redactor redactor(credential);
+  const std::string body = "sk-l " + std::string(100, 's') + key.substr(0, 10) + " x " + key + " y " +
+                           base64_encode("u:" + key) + key.substr(0, key.size() - 1);
+  for (std::size_t split = 0; split <= body.size(); ++split) {
+    CAPTURE(split);
+    const auto shortened = filter_of(redactor, response());
+    const auto plain = filter_of(redactor, response());
+    std::string out;
+    bool last = false;
+    for (const std::string& piece : {body.substr(0, split), body.substr(split)}) {
+      if (shortened->passes(piece, last)) {
+        out += piece;
+      } else {
+        REQUIRE(shortened->feed(piece, out));
+        if (last) REQUIRE(shortened->finish(out));
+      }
+      last = true;
+    }
+    CHECK(out == through(*plain, body, split));
+  }
+  const auto filter = filter_of(redactor, response());
+  CHECK(filter->passes("nothing of note", false));
+  CHECK(filter->passes(key.substr(0, 3), true));
+  CHECK_FALSE(filter->passes(key.substr(0, 3), false));
+  CHECK_FALSE(filter->passes(key, true));
 }

@@ -2,7 +2,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "proxy/intercept/encoding.hpp"
+#include "config/base/encoding.hpp"
 #include "proxy/intercept/phantoms.hpp"
 #include "tests/intercept/credentials.hpp"
 

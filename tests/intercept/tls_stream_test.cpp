@@ -273,3 +273,36 @@ TEST_CASE("a context that ends with reads pending frees everything") {
   loop.io.poll();
   CHECK_FALSE(*read);
 }
+
+TEST_CASE("between two messages a stream is quiet, tickets or not, until its peer speaks or says goodbye") {
+  Loop loop;
+  Trusting trusting;
+  SECTION("data") {
+    Ends ends = connected(loop, trusting);
+    CHECK(ends.client->is_quiet());  // though the server's ticket waits to be read
+    CHECK(ends.client->is_quiet());
+    auto written = loop.start(write_text(*ends.server, "x"));
+    loop.run();
+    REQUIRE(**written);
+    loop.until([&] { return !ends.client->is_quiet(); });
+    auto read = loop.start(read_exactly(*ends.client, 1));
+    loop.run();
+    REQUIRE(**read);
+    CHECK(***read == "x");
+    CHECK(ends.client->is_quiet());
+  }
+  SECTION("a goodbye without the end of the connection") {
+    // What some servers do when they are done with a connection.
+    Ends ends = connected(loop, trusting);
+    CHECK(ends.client->is_quiet());
+    ends.server->say_goodbye();
+    loop.until([&] { return !ends.client->is_quiet(); });
+    CHECK_FALSE(ends.client->peer_ended());
+  }
+  SECTION("the end of the connection without a goodbye") {
+    Ends ends = connected(loop, trusting);
+    CHECK(ends.client->is_quiet());
+    ends.server->close();
+    loop.until([&] { return !ends.client->is_quiet(); });
+  }
+}

@@ -21,6 +21,11 @@ std::string frame(const std::string& payload) {
   return out + payload;
 }
 
+// A frame with this first octet.
+std::string part(char first, const std::string& payload) {
+  return std::string(1, first) + static_cast<char>(payload.size()) + payload;
+}
+
 }  // namespace
 
 TEST_CASE("a key in a WebSocket frame is masked in its length, wherever the bytes are cut") {
@@ -49,6 +54,46 @@ TEST_CASE("a whole WebSocket frame never waits for the next one, though it end a
   std::string got;
   REQUIRE(filter->feed(sent, got));
   REQUIRE(got == sent);
+}
+
+TEST_CASE("a key that is split over the frames of one message is masked, wherever the bytes are cut") {
+  const LoadedCredential credential = openai();
+  const intercept::Redactor redactor(credential);
+  const std::string key(real_key);
+  for (std::size_t split = 1; split < key.size(); ++split) {
+    const std::string sent = part('\x01', "a " + key.substr(0, split)) +
+                             part('\x00', key.substr(split, 1)) + part('\x00', "") +
+                             part('\x80', key.substr(split + 1) + " z");
+    std::string wanted = sent;
+    const std::string stars(key.size(), '*');
+    wanted.replace(4, split, stars, 0, split);
+    wanted[4 + split + 2] = '*';
+    const std::size_t rest = 4 + split + 2 + 1 + 2 + 2;
+    wanted.replace(rest, key.size() - split - 1, stars, 0, key.size() - split - 1);
+    for (std::size_t cut = 0; cut <= sent.size(); cut += 3) {
+      CAPTURE(split, cut);
+      const auto filter = redactor.websocket_filter();
+      std::string got;
+      REQUIRE(filter->feed(sent.substr(0, cut), got));
+      REQUIRE(filter->feed(sent.substr(cut), got));
+      REQUIRE(got == wanted);
+    }
+  }
+}
+
+TEST_CASE("neither a ping nor a message's end waits behind what may be the beginning of a key") {
+  const LoadedCredential credential = openai();
+  const intercept::Redactor redactor(credential);
+  const std::string begin(real_key.substr(0, 5));
+  const auto filter = redactor.websocket_filter();
+  std::string got;
+  REQUIRE(filter->feed(part('\x01', "x" + begin), got));
+  CHECK(got == part('\x01', "x" + begin).substr(0, 3));
+  REQUIRE(filter->feed(part('\x89', "ping"), got));
+  CHECK(got == part('\x01', "x" + begin) + part('\x89', "ping"));
+  got.clear();
+  REQUIRE(filter->feed(part('\x80', begin), got));
+  CHECK(got == part('\x80', begin));
 }
 
 TEST_CASE("WebSocket frames that cannot be read end the connection") {

@@ -29,6 +29,8 @@ std::string text_of(const std::vector<const Metrics*>& workers,
                     const std::vector<std::string>& sessions = no_names) {
   nono::metrics::Shared shared;
   shared.version = "1.2.3";
+  shared.audit_commits.buckets = {{0.001, 2}, {0.01, 1}};
+  shared.dns_stub.emplace();
   return nono::metrics::expose(nono::metrics::sum(workers), shared, nono::metrics::read_process(),
                                credentials, sessions);
 }

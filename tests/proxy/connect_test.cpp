@@ -307,4 +307,19 @@ TEST_CASE("two threads share the load and stop together", "[threaded]") {
   REQUIRE(proxy.records().size() == 200);
 }
 
+TEST_CASE("a client that names the proxy itself in a CONNECT's Host is served") {
+  Origin origin([](Client& connection) { connection.send("hello"); });
+  Proxy::Setup setup;
+  setup.rules = allowing({"127.0.0.0/8:*"});
+  Proxy proxy(std::move(setup));
+  for (const char* host : {"127.0.0.1", "localhost", "proxy.corp.example"}) {
+    CAPTURE(host);
+    Client client = proxy.connect();
+    client.send(fmt::format("CONNECT 127.0.0.1:{} HTTP/1.1\r\nHost: {}:{}\r\n\r\n", origin.port(), host,
+                            proxy.port()));
+    CHECK(client.receive_until("\r\n\r\n").starts_with("HTTP/1.1 200 "));
+    CHECK(client.receive(5) == "hello");
+  }
+}
+
 }  // namespace nono::test

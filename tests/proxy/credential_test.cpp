@@ -1,11 +1,9 @@
 #include <fmt/format.h>
-#include <sys/socket.h>
 #include <catch2/catch.hpp>
 
-#include <array>
 #include <future>
+#include <mutex>
 
-#include "proxy/request.hpp"
 #include "tests/proxy/fixture.hpp"
 
 namespace nono::test {
@@ -135,26 +133,67 @@ TEST_CASE("a client that leaves while it waits for the answer ends the exchange 
   REQUIRE(origin.connections() == 1);  // not tried again
 }
 
-TEST_CASE("a kept TLS upstream with an end behind its last bytes is not used again") {
-  net::io_context context;
-  Deadlines deadlines(context.get_executor());
-  std::array<int, 2> ends{};
-  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
-  UniqueFd peer(ends[1]);
-  auto stream =
-      std::make_unique<TcpStream>(TcpSocket(context, net::ip::tcp::v4(), ends[0]), deadlines);
-  const HostPort target = *parse_host_port("api.example:443");
-  Upstream upstream;
-  upstream.tcp = stream.get();
-  upstream.stream = std::move(stream);
-  upstream.target = target;
-  upstream.tls = true;
-  REQUIRE(upstream.usable_for(target, true));
-  REQUIRE_FALSE(upstream.usable_for(target, false));
-  REQUIRE(::send(peer.get(), "ticket", 6, 0) == 6);
-  REQUIRE(upstream.usable_for(target, true));
-  peer.reset();
-  REQUIRE_FALSE(upstream.usable_for(target, true));
+TEST_CASE("the reverse form never leaves the base path, in no spelling of dots and slashes") {
+  std::vector<std::string> lines;
+  std::mutex mutex;
+  Origin origin([&](Client& connection) {
+    const std::string head = connection.receive_until("\r\n\r\n");
+    const std::lock_guard lock(mutex);
+    lines.push_back(head.substr(0, head.find("\r\n")));
+    connection.send("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+  });
+  LoadedCredential credential = credential_for(origin.port());
+  credential.route.base_path = "/v1";
+  const std::string phantom = credential.phantom;
+  Proxy::Setup setup;
+  setup.rules = allowing({"127.0.0.0/8:*"});
+  setup.credentials.push_back(std::move(credential));
+  Proxy proxy(std::move(setup));
+  const auto asked = [&](std::string_view path) {
+    Client client = proxy.connect();
+    return client.exchange(fmt::format("GET /vendor{} HTTP/1.1\r\nHost: p\r\nConnection: close\r\n"
+                                       "Authorization: Bearer {}\r\n\r\n",
+                                       path, phantom));
+  };
+  for (const char* path : {"/../etc", "/..", "/a/../../etc", "/%2e%2E/etc", "/.%2e/etc", "/..%2fetc",
+                           "/..\\etc", "/%5c..%5cetc", "/a%2fb/../../etc", "/a/../.././x?y=/../a"}) {
+    CAPTURE(path);
+    CHECK(asked(path).starts_with("HTTP/1.1 400 "));
+  }
+  CHECK(origin.connections() == 0);
+  for (const char* path : {"/a/../b", "/a/..", "", "?x=/../..", "/a%2Fb", "/...", "/a..b/..c"}) {
+    CAPTURE(path);
+    CHECK(asked(path).starts_with("HTTP/1.1 204 "));
+  }
+  const std::lock_guard lock(mutex);
+  for (const std::string& line : lines) CHECK(line.starts_with("GET /v1"));
+}
+
+TEST_CASE("a phantom of another session is refused on its way to anyone, in head and body") {
+  Origin origin(serve_http);
+  SessionSetup other;
+  other.config.name = "other";
+  other.config.network = allowing({"127.0.0.0/8:*"});
+  other.credentials.push_back(credential_for(origin.port()));
+  const std::string phantom = other.credentials.front().phantom;
+  other.token = Secret("another-token-0123456789");
+  Proxy::Setup setup;
+  setup.rules = allowing({"127.0.0.0/8:*"});
+  setup.sessions.push_back(std::move(other));
+  Proxy proxy(std::move(setup));
+  const std::string begin =
+      fmt::format(" http://127.0.0.1:{0}/ HTTP/1.1\r\nHost: 127.0.0.1:{0}\r\n", origin.port());
+  Client head = proxy.connect();
+  CHECK(head.exchange("GET" + begin + "X-Data: " + phantom + "\r\n\r\n")
+            .starts_with("HTTP/1.1 403 "));
+  Client body = proxy.connect();
+  const std::string sent =
+      fmt::format("POST{}Content-Length: {}\r\n\r\n{}", begin, phantom.size(), phantom);
+  CHECK(body.exchange(sent).starts_with("HTTP/1.1 403 "));
+  // What only looks like one is no secret of anybody's.
+  Client fine = proxy.connect();
+  CHECK(fine.exchange("GET" + begin + "X-Data: " + make_phantom("") + "\r\n\r\n")
+            .starts_with("HTTP/1.1 200 "));
 }
 
 }  // namespace nono::test

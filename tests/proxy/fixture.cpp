@@ -135,8 +135,10 @@ Proxy::Proxy(Setup setup) {
   session.config.upstream_proxy = std::move(setup.upstream_proxy);
   session.config.dns_servers = std::move(setup.dns_servers);
   session.credentials = std::move(setup.credentials);
-  session.token = Secret(token);
+  session.token = Secret(setup.token);
   session.limits = setup.limits;
+  options.sessions = std::move(setup.sessions);
+  options.via = setup.via;
   options.limits = setup.limits;
   options.threads = setup.threads;
   options.audit_log = setup.audit_log;
@@ -152,6 +154,12 @@ Proxy::Proxy(Setup setup) {
   auto server = Server::make(std::move(options));
   if (!server) throw std::runtime_error(server.error().what);
   server_ = std::move(*server);
+  if (setup.status) {
+    auto status = listen_tcp(*IpAddress::parse("127.0.0.1"), 0, false);
+    if (!status) throw std::runtime_error(status.error().what);
+    status_port_ = local_address(*status)->port.value();
+    server_->serve_status(std::move(*status));
+  }
   thread_ = std::thread([this] { server_->run(); });
 }
 

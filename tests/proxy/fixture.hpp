@@ -65,10 +65,15 @@ class Proxy {
     bool audit_required = false;
     std::optional<UpstreamProxy> upstream_proxy;
     std::vector<HostPort> dns_servers;
+    std::vector<SessionSetup> sessions;  // beside the main one
+    bool via = false;
+    std::string token = Proxy::token;
+    bool status = false;  // serves /metrics, /healthz and /readyz on status_port()
   };
   explicit Proxy(Setup setup);
   ~Proxy();
   std::uint16_t port() const { return port_; }
+  std::uint16_t status_port() const { return status_port_; }
   Client connect() const { return {"127.0.0.1", port_}; }
   static constexpr const char* token = "0123456789abcdef";
   void stop();
@@ -78,7 +83,7 @@ class Proxy {
 
  private:
   std::unique_ptr<Server> server_;
-  std::uint16_t port_ = 0;
+  std::uint16_t port_ = 0, status_port_ = 0;
   std::mutex mutex_;
   std::vector<audit::Record> records_;
   std::thread thread_;

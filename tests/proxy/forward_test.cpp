@@ -67,6 +67,52 @@ TEST_CASE("the token and hop-by-hop fields never reach the upstream") {
   REQUIRE(seen.find("X-Kept: 1") != std::string::npos);
 }
 
+TEST_CASE("Via is added only where that is configured, to requests and responses, behind others'") {
+  for (const bool via : {false, true}) {
+    CAPTURE(via);
+    std::string seen;
+    Origin origin([&](Client& connection) {
+      seen = connection.receive_until("\r\n\r\n");
+      connection.send("HTTP/1.0 204 No Content\r\n\r\n");
+    });
+    Proxy::Setup setup = any_port_on_loopback();
+    setup.via = via;
+    Proxy proxy(std::move(setup));
+    Client client = proxy.connect();
+    client.send(get(origin.port(), "/", "Via: 1.0 before\r\n"));
+    const std::string got = client.receive_until("\r\n\r\n");
+    CHECK((seen.find("Via: 1.0 before\r\nVia: 1.1 nono\r\n") != std::string::npos) == via);
+    CHECK((seen.find("nono") != std::string::npos) == via);
+    CHECK((got.find("Via: 1.0 nono\r\n") != std::string::npos) == via);
+  }
+}
+
+TEST_CASE("the session token in any other place than Proxy-Authorization goes to nobody") {
+  Origin origin(serve_http);
+  Proxy::Setup setup = any_port_on_loopback();
+  const std::string token(64, 'd');
+  setup.token = token;
+  Proxy proxy(std::move(setup));
+  const auto asked = [&](std::string_view path, const std::string& field) {
+    Client client = proxy.connect();
+    return client.exchange(get(origin.port(), path, field + "Connection: close\r\n"));
+  };
+  for (const std::string field : {"Authorization: Bearer " + token, "Cookie: a=" + token,
+                                  "Authorization: Basic bm9ubzpkZGRkZGRkZGRkZGRkZGRkZGRkZGRkZGRkZGRk"
+                                  "ZGRkZGRkZGRkZGRkZGRkZGRkZGRkZGRkZGRkZGRkZGRkZGRkZA=="}) {
+    CAPTURE(field);
+    CHECK(asked("/", field + "\r\n").starts_with("HTTP/1.1 403 "));
+  }
+  CHECK(asked("/?t=" + token, "").starts_with("HTTP/1.1 403 "));
+  CHECK(origin.connections() == 0);
+  CHECK(asked("/", "Proxy-Authorization: Bearer " + token + "\r\n").starts_with("HTTP/1.1 200 "));
+  proxy.stop();
+  for (const audit::Record& record : proxy.refusals()) {
+    CHECK(record.because.reason == Reason::phantom_elsewhere);
+    CHECK(record.path.find(token) == std::string::npos);
+  }
+}
+
 TEST_CASE("absolute form without the token is 407 and reaches nobody") {
   Origin origin(serve_http);
   Proxy::Setup setup = any_port_on_loopback();

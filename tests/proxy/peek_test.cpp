@@ -2,7 +2,6 @@
 #include <catch2/catch.hpp>
 
 #include "config/base/on_exit.hpp"
-#include "proxy/http/head.hpp"
 #include "proxy/tunnel_judge.hpp"
 #include "tests/proxy/fixture.hpp"
 
@@ -17,12 +16,13 @@ std::string u16(std::size_t value) {
 }
 
 // A minimal ClientHello with (or, when empty, without) a server name.
-std::string client_hello(const std::string& name) {
+std::string client_hello(const std::string& name, bool encrypted = false) {
   std::string extensions;
+  if (encrypted) extensions = u16(0xfe0d) + u16(3) + "abc";
   if (!name.empty()) {
     const std::string entry = std::string(1, '\0') + u16(name.size()) + name;
     const std::string list = u16(entry.size()) + entry;
-    extensions = u16(0) + u16(list.size()) + list;
+    extensions += u16(0) + u16(list.size()) + list;
   }
   const std::string body = "\x03\x03" + std::string(32, 'r') + std::string(1, '\0') + u16(2) +
                            "\x13\x01" + std::string("\x01\0", 2) + u16(extensions.size()) +
@@ -41,9 +41,29 @@ Verdict verdict_on(const policy::Engine& engine, std::string_view target, std::s
   const Decision decision = engine.decide(*parse_host_port(target));
   const Permit* permit = std::get_if<Permit>(&decision);
   REQUIRE(permit != nullptr);
-  const http::HeadLimits limits;
-  TunnelJudge judge(engine, *permit, limits);
+  TunnelJudge judge(engine, *permit);
   return judge.judge(bytes);
+}
+
+// Whether the judge takes this out of the tunnel, for its requests to be served one by one.
+bool taken_as_http(const policy::Engine& engine, std::string_view target, std::string_view bytes) {
+  const Decision decision = engine.decide(*parse_host_port(target));
+  const Permit* permit = std::get_if<Permit>(&decision);
+  REQUIRE(permit != nullptr);
+  TunnelJudge judge(engine, *permit);
+  const bool taken = judge.judge(bytes) == Verdict::refuse && judge.speaks_http();
+  return taken && judge.taken() == bytes;
+}
+
+std::string get(std::string_view path, std::string_view host) {
+  return fmt::format("GET {} HTTP/1.1\r\nHost: {}\r\n\r\n", path, host);
+}
+
+std::string receive_response(Client& client) {
+  const std::string head = client.receive_until("\r\n\r\n");
+  const std::size_t at = head.find("Content-Length: ");
+  if (at == std::string::npos) return head;
+  return head + client.receive(static_cast<std::size_t>(std::stoi(head.substr(at + 16))));
 }
 
 std::string connect_to(std::uint16_t port) {
@@ -75,17 +95,14 @@ TEST_CASE("a literal address needs no server name") {
   REQUIRE(verdict_on(*engine, "127.0.0.9:443", client_hello("evil.example")) == Verdict::refuse);
 }
 
-TEST_CASE(
-    "HTTP in a tunnel must name the same host, and other protocols need a port of their own") {
-  const auto engine = engine_for({"a.example", "b.example", "git.example:22"});
-  REQUIRE(verdict_on(*engine, "a.example:80", "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n") ==
-          Verdict::pass);
-  REQUIRE(verdict_on(*engine, "a.example:80", "GET / HTTP/1.1\r\nHost: b.example\r\n\r\n") ==
-          Verdict::refuse);
-  REQUIRE(verdict_on(*engine, "a.example:80", "GET / HTTP/1.1\r\nHost: a.example") ==
-          Verdict::more);
+TEST_CASE("other protocols in a tunnel need a port of their own") {
+  const auto engine = engine_for({"a.example", "git.example:22", "git.example:9418"});
   REQUIRE(verdict_on(*engine, "a.example:443", "SSH-2.0-OpenSSH_9\r\n") == Verdict::refuse);
   REQUIRE(verdict_on(*engine, "git.example:22", "SSH-2.0-OpenSSH_9\r\n") == Verdict::pass);
+  const std::string git("003egit-upload-pack /project.git\0host=git.example\0", 51);
+  REQUIRE(verdict_on(*engine, "git.example:9418", git) == Verdict::pass);
+  REQUIRE(verdict_on(*engine, "git.example:9418", std::string_view("\0\0\0\x08", 4)) ==
+          Verdict::pass);
 }
 
 TEST_CASE(
@@ -94,18 +111,100 @@ TEST_CASE(
   REQUIRE(verdict_on(*engine, "mail.example:25", "EHLO me.example") == Verdict::more);
   REQUIRE(verdict_on(*engine, "mail.example:25", "EHLO me.example\r\n") == Verdict::pass);
   REQUIRE(verdict_on(*engine, "a.example:80", "EHLO me.example\r\n") == Verdict::refuse);
-  REQUIRE(verdict_on(*engine, "mail.example:25", "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n") ==
-          Verdict::refuse);
+}
+
+TEST_CASE("plain HTTP is taken out of the tunnel on every port, however it is spelled") {
+  const auto engine = engine_for({"a.example", "a.example:8080"});
+  for (const char* target : {"a.example:80", "a.example:8080"}) {
+    for (const char* begin : {"GET / HTTP/1.1\r\n", "get / http/1.1\r\n", "\r\n\r\nGET / HTTP/1.1\n",
+                              "G\t/\tHTTP/1.0\r\n", " GET / HTTP/1.1\r\n", "PRI * HTTP/2.0\r\n",
+                              "CONNECT evil.example:443 HTTP/1.1\r\n"}) {
+      CAPTURE(target, begin);
+      CHECK(taken_as_http(*engine, target, begin));
+      const std::string_view text = begin;
+      CHECK(verdict_on(*engine, target, text.substr(0, text.size() - 1)) == Verdict::more);
+    }
+  }
+}
+
+TEST_CASE("a rule may accept any server name, or refuse an encrypted hello") {
+  NetworkRules rules = allowing({"any.example", "strict.example", "a.example"});
+  rules.allow[0].any_sni = true;
+  rules.allow[1].refuse_ech = true;
+  const auto made = policy::Engine::make(rules, {});
+  REQUIRE(made);
+  const policy::Engine& engine = **made;
+  CHECK(verdict_on(engine, "any.example:443", client_hello("")) == Verdict::pass);
+  CHECK(verdict_on(engine, "any.example:443", client_hello("front.example")) == Verdict::pass);
+  CHECK(verdict_on(engine, "a.example:443", client_hello("")) == Verdict::refuse);
+  CHECK(verdict_on(engine, "a.example:443", client_hello("a.example", true)) == Verdict::pass);
+  CHECK(verdict_on(engine, "a.example:443", client_hello("any.example", true)) == Verdict::refuse);
+  CHECK(verdict_on(engine, "strict.example:443", client_hello("strict.example")) == Verdict::pass);
+  CHECK(verdict_on(engine, "strict.example:443", client_hello("strict.example", true)) ==
+        Verdict::refuse);
+}
+
+TEST_CASE("an encrypted hello that passes is noted in the audit log") {
+  Origin origin([](Client& connection) { connection.receive_all(); });
+  Proxy::Setup setup;
+  setup.rules = allowing({"127.0.0.0/8:*"});
+  Proxy proxy(std::move(setup));
+  {
+    Client client = proxy.connect();
+    client.send(connect_to(origin.port()));
+    client.receive_until("\r\n\r\n");
+    client.send(client_hello("", true));
+    client.finish_sending();
+    client.receive_all();
+  }
+  proxy.stop();
+  REQUIRE(proxy.records().size() == 2);
+  CHECK(proxy.records()[1].detail.find("ECH") != std::string::npos);
+}
+
+TEST_CASE("each request of plain HTTP in a tunnel is judged, not the first alone") {
+  Origin origin(serve_http);
+  Proxy::Setup setup;
+  setup.rules = allowing({"127.0.0.0/8:*"});
+  Proxy proxy(std::move(setup));
+  const std::string own = fmt::format("127.0.0.1:{}", origin.port());
+  Client client = proxy.connect();
+  client.send(connect_to(origin.port()));
+  client.receive_until("\r\n\r\n");
+  client.send(get("/one", own));
+  CHECK(receive_response(client).ends_with("GET /one HTTP/1.1"));
+  client.send(get("/two", own) + get("/three", own));
+  CHECK(receive_response(client).ends_with("GET /two HTTP/1.1"));
+  CHECK(receive_response(client).ends_with("GET /three HTTP/1.1"));
+  client.send(get("/four", "evil.example"));
+  CHECK(receive_response(client).starts_with("HTTP/1.1 421 "));
+  proxy.stop();
+  const std::vector<audit::Record> records = proxy.records();
+  CHECK(std::count_if(records.begin(), records.end(), [](const audit::Record& record) {
+          return record.kind == audit::Kind::decision && record.way == audit::Way::connect &&
+                 record.method == "GET" && record.allowed;
+        }) == 3);
 }
 
 TEST_CASE("HTTP in a tunnel may not name another place in its target, whatever Host says") {
-  const auto engine = engine_for({"a.example"});
-  for (const char* line :
-       {"GET http://evil.example/ HTTP/1.1", "CONNECT evil.example:443 HTTP/1.1"}) {
-    CAPTURE(line);
-    const std::string head = std::string(line) + "\r\nHost: a.example\r\n\r\n";
-    REQUIRE(verdict_on(*engine, "a.example:80", head) == Verdict::refuse);
+  std::atomic<bool> got = false;
+  {
+    Origin origin([&](Client& connection) { got = !connection.receive_all().empty(); });
+    Proxy::Setup setup;
+    setup.rules = allowing({"127.0.0.0/8:*"});
+    Proxy proxy(std::move(setup));
+    for (const char* line :
+         {"GET http://evil.example/ HTTP/1.1", "CONNECT evil.example:443 HTTP/1.1"}) {
+      CAPTURE(line);
+      Client client = proxy.connect();
+      client.send(connect_to(origin.port()));
+      client.receive_until("\r\n\r\n");
+      client.send(fmt::format("{}\r\nHost: 127.0.0.1:{}\r\n\r\n", line, origin.port()));
+      const std::string answer = client.receive_until("\r\n\r\n");
+      CHECK(answer.starts_with("HTTP/1.1 400 "));
+    }
   }
+  CHECK_FALSE(got);
 }
 
 TEST_CASE("not a byte of a fronted request goes upstream, and the client is told 421") {
@@ -116,10 +215,10 @@ TEST_CASE("not a byte of a fronted request goes upstream, and the client is told
     setup.rules = allowing({"127.0.0.0/8:*"});
     Proxy proxy(std::move(setup));
     Client client = proxy.connect();
-    client.send(fmt::format("CONNECT 127.0.0.1:{0} HTTP/1.1\r\nHost: 127.0.0.1:{0}\r\n\r\n",
-                            origin.port()));
+    client.send(connect_to(origin.port()));
     client.receive_until("\r\n\r\n");
     client.send("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n");
+    client.finish_sending();
     REQUIRE(client.receive_all().starts_with("HTTP/1.1 421 "));
     proxy.stop();
     REQUIRE(proxy.refusals().size() == 1);

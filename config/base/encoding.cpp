@@ -1,8 +1,10 @@
-#include "proxy/intercept/encoding.hpp"
+#include "config/base/encoding.hpp"
 
 #include <array>
 
-namespace nono::intercept {
+#include "config/base/secret.hpp"
+
+namespace nono {
 
 namespace {
 
@@ -71,6 +73,18 @@ std::string base64_encode(std::string_view bytes, Base64 alphabet) {
   return out;
 }
 
+std::string base64_inside(std::string_view bytes, std::size_t lead, Base64 alphabet) {
+  std::string padded(lead, '\0');
+  padded += bytes;
+  std::string text = base64_encode(padded, alphabet);
+  wipe(padded.data(), padded.size());
+  const std::size_t from = (8 * lead + 5) / 6;
+  const std::size_t to = 8 * (lead + bytes.size()) / 6;
+  std::string inside = text.substr(from, to - from);
+  wipe(text.data(), text.size());
+  return inside;
+}
+
 std::optional<std::string> base64_decode(std::string_view text) {
   for (int padding = 0; padding < 2 && text.ends_with('='); ++padding) text.remove_suffix(1);
   if (text.size() % 4 == 1) return std::nullopt;
@@ -120,21 +134,33 @@ std::string percent_encode_segment(std::string_view bytes) {
   return out;
 }
 
+namespace {
+
+// The byte that the triplet at `at` stands for, or -1.
+int triplet_at(std::string_view text, std::size_t at) {
+  if (text[at] != '%' || at + 2 >= text.size()) return -1;
+  const int high = hex_value(text[at + 1]), low = hex_value(text[at + 2]);
+  return high < 0 || low < 0 ? -1 : high * 16 + low;
+}
+
+}  // namespace
+
 std::string percent_decode(std::string_view text) {
   std::string out;
   out.reserve(text.size());
   for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '%' && i + 2 < text.size()) {
-      const int high = hex_value(text[i + 1]), low = hex_value(text[i + 2]);
-      if (high >= 0 && low >= 0) {
-        out += static_cast<char>(high * 16 + low);
-        i += 2;
-        continue;
-      }
-    }
-    out += text[i];
+    const int byte = triplet_at(text, i);
+    out += byte < 0 ? text[i] : static_cast<char>(byte);
+    if (byte >= 0) i += 2;
   }
   return out;
+}
+
+std::optional<std::string> percent_decode_strictly(std::string_view text) {
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '%' && triplet_at(text, i) < 0) return std::nullopt;
+  }
+  return percent_decode(text);
 }
 
 std::string json_escape(std::string_view bytes, bool escape_slash) {
@@ -154,4 +180,4 @@ std::string json_escape(std::string_view bytes, bool escape_slash) {
   return out;
 }
 
-}  // namespace nono::intercept
+}  // namespace nono

@@ -1,0 +1,40 @@
+#pragma once
+// Where a request says that it goes, and whether all that it says of it agrees.
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "proxy/http/head.hpp"
+#include "proxy/refuse.hpp"
+
+namespace nono {
+
+struct AbsoluteTarget {
+  HostPort authority;
+  std::string path;  // origin form
+};
+
+// The parts of `http://host:port/path`. Errors, side client: bad_request.
+Result<AbsoluteTarget> parse_absolute(const http::RequestHead& head);
+
+// As a Host field has it: without the port where that is the default.
+std::string authority_text(const HostPort& target, Port default_port);
+
+// RFC 9112 3.2.2: the target's authority and Host must be the same place.
+bool host_agrees(const http::RequestHead& head, const HostPort& target, Port default_port);
+
+// The same for a CONNECT, where some clients (node's http.request) name the proxy itself in Host.
+// Nothing of the field goes anywhere, so that is no disagreement: `own_port` is the one they
+// connected to.
+bool connect_host_agrees(const http::RequestHead& head, const HostPort& target,
+                         std::uint16_t own_port);
+
+Problem mismatch(const http::RequestHead& head, const HostPort& target);
+Problem bad_target(std::string detail, std::string fix);
+
+// The upstream's path for what follows `/<credential>` in the reverse form. Nothing where dot
+// segments, in whatever spelling, would lead out of `base_path`.
+std::optional<std::string> reverse_path(const std::string& base_path, std::string_view rest);
+
+}  // namespace nono

@@ -1,0 +1,59 @@
+#include "proxy/tls_front.hpp"
+
+#include <sys/socket.h>
+
+#include "proxy/net/relay.hpp"
+#include "proxy/net/tls_stream.hpp"
+#include "proxy/worker.hpp"
+
+namespace nono {
+
+namespace {
+
+// The connection inside ends idle clients; this is for one that is gone without its socket saying
+// so.
+constexpr std::chrono::minutes beyond_idle{1};
+
+Result<std::pair<TcpSocket, TcpSocket>> make_pair(Executor executor) {
+  int ends[2] = {-1, -1};
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
+    return fail(errno_error(errno, "socketpair"));
+  }
+  UniqueFd first(ends[0]), second(ends[1]);
+  std::pair<TcpSocket, TcpSocket> sockets{TcpSocket(executor), TcpSocket(executor)};
+  ErrorCodeSys failed;
+  sockets.first.assign(net::ip::tcp::v4(), first.get(), failed);
+  if (failed) return fail(ErrorCode::io, failed.message());
+  [[maybe_unused]] const int first_owned = first.release();
+  sockets.second.assign(net::ip::tcp::v4(), second.get(), failed);
+  if (failed) return fail(ErrorCode::io, failed.message());
+  [[maybe_unused]] const int second_owned = second.release();
+  return sockets;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<TlsFront>> TlsFront::make(const ServerCertificate& certificate) {
+  std::unique_ptr<TlsFront> front(new TlsFront(certificate));
+  auto context = ServerTlsContext::make(front->source_, true);
+  if (!context) return fail(context.error());
+  front->context_ = std::move(*context);
+  return front;
+}
+
+Awaitable<void> TlsFront::serve(Worker& worker, TcpSocket socket, SessionPtr own) {
+  const Limits limits = worker.settings().limits;
+  auto tcp = std::make_unique<TcpStream>(std::move(socket), worker.deadlines());
+  tcp->expires_after(limits.tls_time_max);
+  const Host anyone = IpAddress::v4({0, 0, 0, 0});
+  auto tls = co_await TlsStream::accept(std::move(tcp), std::string(), *context_, anyone);
+  if (!tls) co_return;  // whoever does not speak TLS here has asked for nothing
+  auto pair = make_pair(worker.executor());
+  if (!pair) co_return;
+  TcpStream inside(std::move(pair->first), worker.deadlines());
+  worker.spawn(std::move(pair->second), std::move(own));
+  const auto idle = limits.idle_time_max + beyond_idle;
+  co_await relay_streams(**tls, inside, {}, {}, idle);
+}
+
+}  // namespace nono
