@@ -128,6 +128,7 @@ Awaitable<Next> Connection::open_tunnel(HostPort target, std::unique_ptr<Trail> 
     const Problem problem = problem_of(std::get<Refusal>(decision), target);
     co_return co_await refuse(trail, problem, head);
   }
+  if (const Refusal* set_aside = permit->set_aside()) trail.observed(*set_aside);
   auto recorded = co_await trail.allow(permit->because());
   if (!recorded) {
     const Problem problem = problem_of(recorded.error(), &target);

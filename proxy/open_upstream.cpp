@@ -12,7 +12,7 @@ using Clock = std::chrono::steady_clock;
 
 // A connected socket that leads to the permit's target, be it through the upstream proxy.
 Awaitable<Result<Dialled>> reach(Worker& worker, const Session& session, const Permit& permit,
-                                 Leg leg, Clock::time_point start) {
+                                 Leg leg, Clock::time_point start, Trail& trail) {
   const Limits& limits = session.limits();
   const UpstreamProxy* parent = parent_for(session.config(), permit.target());
   std::optional<Permit> parent_permit;
@@ -23,6 +23,7 @@ Awaitable<Result<Dialled>> reach(Worker& worker, const Session& session, const P
   if (!resolver) co_return fail(resolver.error());
   auto vetted = co_await (*resolver)->resolve(next_hop, deadline);
   if (!vetted) co_return fail(vetted.error());
+  if (vetted->set_aside() != nullptr) trail.observed(*vetted->set_aside());
   const Clock::time_point resolved = Clock::now();
   if (next_hop.target().host.is_name()) worker.metrics().resolve_took(resolved - start);
   auto dialled = co_await dial(next_hop, *vetted, worker.deadlines(), limits.connect_time_max);
@@ -50,7 +51,7 @@ Awaitable<Result<void>> open_upstream(Worker& worker, const Session& session, co
                                       Leg leg, Upstream& upstream, Trail& trail) {
   upstream.reset();
   const Clock::time_point start = Clock::now();
-  auto dialled = co_await reach(worker, session, permit, leg, start);
+  auto dialled = co_await reach(worker, session, permit, leg, start, trail);
   if (!dialled) co_return fail(dialled.error());
   trail.address(dialled->address);
   upstream.address = dialled->address;

@@ -256,7 +256,14 @@ Judged judge(Worker& worker, const Session& session, PermittedRequest& request, 
     judged.problem = problem_of(decision.refusal, request.permit.target());
     return judged;
   }
-  judged.because = decision.because.rule.empty() ? request.permit.because() : decision.because;
+  const bool observed = decision.because.reason == Reason::observed;
+  if (observed && !decision.refusal.detail.empty()) {
+    trail.observed(decision.refusal);
+  } else if (request.permit.set_aside() != nullptr) {
+    trail.observed(*request.permit.set_aside());
+  }
+  const bool of_request = observed || !decision.because.rule.empty();
+  judged.because = of_request ? decision.because : request.permit.because();
   head.target = std::move(decision.path);
   judged.upgrade = upgrade_of(head);
   judged.signs_in = signs_in(head);

@@ -50,6 +50,12 @@ Awaitable<Result<void>> Trail::allow(const Because& because) {
   co_return co_await gateway_.log->commit(std::move(decision));
 }
 
+void Trail::observed(const Refusal& refusal) {
+  record_.detail = "would be refused: " + refusal.detail;
+  if (!refusal.fix.empty()) record_.detail += "; " + refusal.fix;
+  if (decided_) record_.because = Because{Reason::observed, refusal.because.rule};
+}
+
 void Trail::refuse(const Problem& problem) {
   record_.status = problem.status;
   record_.detail = problem.detail;

@@ -31,6 +31,9 @@ class Trail {
   // The decision yes. With a required audit log the await ends when it is on disk; an error means
   // that the request must not go on.
   Awaitable<Result<void>> allow(const Because& because);
+  // Observe mode lets pass what this would have refused: the record tells what. Before or after
+  // allow().
+  void observed(const Refusal& refusal);
   // The decision no, and what was answered. After allow(): the failure that ended the request.
   void refuse(const Problem& problem);
 
