@@ -2,16 +2,29 @@
 
 #include <algorithm>
 
+#include "config/base/host.hpp"
 #include "proxy/server.hpp"
 
 namespace nono::cli {
+
+namespace {
+
+std::string host_of(const std::string& authority) {
+  const Result<HostPort> parsed = parse_host_port(authority);
+  return parsed ? parsed->host.to_string() : "";
+}
+
+}  // namespace
 
 std::map<std::string, std::string> proxy_variables(
     const ProxyAccess& access, const std::vector<PlannedCredential>& credentials) {
   const std::string user = access.token.empty() ? "" : "nono:" + access.token + "@";
   const std::string scheme = access.tls ? "https://" : "http://";
   const std::string proxy = scheme + user + access.authority;
-  const std::string direct = "localhost,127.0.0.1,::1";
+  // Base URLs lead to the listener itself, wherever it is.
+  std::string direct = "localhost,127.0.0.1,::1";
+  const std::string own = host_of(access.authority);
+  if (own != "127.0.0.1" && own != "::1" && !own.empty()) direct += "," + own;
   std::map<std::string, std::string> variables{{"HTTP_PROXY", proxy},      {"http_proxy", proxy},
                                                {"HTTPS_PROXY", proxy},     {"https_proxy", proxy},
                                                {"NO_PROXY", direct},       {"no_proxy", direct},
