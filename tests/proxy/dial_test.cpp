@@ -51,14 +51,18 @@ struct Dialling {
     if (dns != nullptr) options.servers = {dns->endpoint()};
     auto resolver = dns::make_resolver(io.get_executor(), options);
     REQUIRE(resolver);
-    const auto deadline = std::chrono::steady_clock::now() + 5s;
-    auto vetted = run_coroutine(io, (*resolver)->resolve(*permit, deadline));
-    REQUIRE(vetted);
-    if (before_dial) before_dial();
-    auto dialled = run_coroutine(io, dial(*permit, *vetted, deadlines, 5s));
+    auto dialled = run_coroutine(io, resolve_and_dial(**resolver, *permit));
     if (after_dial) after_dial();
     return dialled;
   }
+  Awaitable<Result<Dialled>> resolve_and_dial(dns::Resolver& resolver, const Permit& permit) {
+    const auto deadline = std::chrono::steady_clock::now() + 5s;
+    auto vetted = co_await resolver.resolve(permit, deadline);
+    if (!vetted) co_return fail(vetted.error());
+    if (before_dial) before_dial();
+    co_return co_await dial(permit, *vetted, deadlines, 5s);
+  }
+
   net::io_context io{1};
   Deadlines deadlines{io.get_executor()};
   std::function<void()> before_dial, after_dial;
