@@ -1,5 +1,7 @@
 // Listening sockets, bound before anything else starts so that a taken port is a start-up error.
 
+#include "proxy/listen.hpp"
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -10,7 +12,6 @@
 #include <cerrno>
 #include <cstring>
 
-#include "proxy/listen.hpp"
 #include "proxy/net/tcp_stream.hpp"
 
 namespace nono {

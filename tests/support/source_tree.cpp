@@ -96,7 +96,9 @@ std::size_t quiet_end(std::string_view text, std::size_t at) {
 // What a `{` at container level opens, told from the text since the last `;`, `{` or `}`.
 enum class Opens : std::uint8_t { container, function, other };
 
-Opens what_opens(const std::string& before) {
+Opens what_opens(const std::string& text) {
+  static const std::regex alignment(R"(\balignas\([^()]*\))");  // has parentheses, is no function
+  const std::string before = std::regex_replace(text, alignment, "");
   static const std::regex container(R"((^|\s)(namespace|class|struct|union|enum|extern)\b)");
   if (std::regex_search(before, container) && before.find('(') == std::string::npos) {
     return Opens::container;
