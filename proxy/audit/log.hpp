@@ -58,7 +58,7 @@ class Log {
   // required log blocks; another loses the record, which a note in the log counts.
   void write(Record record);
   // Queues a decision and, where the log is required, waits until it is on disk. Without `required`
-  // never suspends and never fails.
+  // never suspends and never fails. The caller's context has to live until a later flush().
   Awaitable<Result<void>> commit(Record record);
   bool required() const;
   // Everything queued so far is on disk when this returns.

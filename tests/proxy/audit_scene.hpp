@@ -66,7 +66,9 @@ inline void write_hosts(audit::Log& log, const std::vector<std::string>& hosts) 
 // commit() of one record, waited for.
 inline bool commit(audit::Log& log, const std::string& host) {
   net::io_context io;
-  return run_coroutine(io, log.commit(record_for(host))).has_value();
+  const bool stored = run_coroutine(io, log.commit(record_for(host))).has_value();
+  log.flush();  // the writer may still be leaving `io`
+  return stored;
 }
 
 inline audit::Verdict verdict_of(const std::vector<std::string>& files) {
