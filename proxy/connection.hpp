@@ -24,8 +24,10 @@ class Connection {
 
   Awaitable<void> run();
   // Whether what it carries now is this session's.
+  // By name: what began before a reload has the session's older self, and ends with its successor.
   bool belongs_to(const Session& session) const {
-    return session_.get() == &session || own_.get() == &session;
+    return (session_ && session_->name() == session.name()) ||
+           (own_ && own_->name() == session.name());
   }
   // Closes at once: run() then ends by itself.
   void cut() noexcept;

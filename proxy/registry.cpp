@@ -1,5 +1,8 @@
 #include "proxy/registry.hpp"
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <set>
 
 #include "proxy/listen.hpp"
@@ -90,6 +93,7 @@ Result<void> SessionRegistry::apply(Reload reload) {
   post([settings](Worker& worker) { worker.use(settings); });
   for (const auto& [name, session] : before) {
     dismiss(session, reload.cut || sessions_.count(name) == 0);
+    remove_socket_files(*session);
   }
   return {};
 }
@@ -108,8 +112,10 @@ Result<void> SessionRegistry::revoke(const std::string& name) {
   const std::lock_guard lock(mutex_);
   const auto at = sessions_.find(name);
   if (at == sessions_.end()) return fail(unknown_session(name));
-  dismiss(at->second, true);
+  const SessionPtr ended = at->second;
   sessions_.erase(at);
+  dismiss(ended, true);
+  remove_socket_files(*ended);
   return {};
 }
 
@@ -146,6 +152,20 @@ void SessionRegistry::dismiss(const SessionPtr& session, bool cut) {
   post([session, cut](Worker& worker) { worker.dismiss(*session, cut); });
 }
 
+// Of Unix sockets that it listened on and its successor, if it has one, does not.
+void SessionRegistry::remove_socket_files(const Session& ended) const {
+  constexpr std::string_view unix_scheme = "unix:";
+  const auto successor = sessions_.find(ended.name());
+  for (const std::string& place : ended.places()) {
+    if (!place.starts_with(unix_scheme)) continue;
+    if (successor != sessions_.end()) {
+      const std::vector<std::string>& kept = successor->second->places();
+      if (std::find(kept.begin(), kept.end(), place) != kept.end()) continue;
+    }
+    ::unlink(place.c_str() + unix_scheme.size());
+  }
+}
+
 void SessionRegistry::post(const std::function<void(Worker&)>& change) {
   for (const auto& worker : workers_) worker->post(change);
 }
@@ -155,6 +175,7 @@ void SessionRegistry::revoke_expired() {
   const std::lock_guard lock(mutex_);
   const auto now = std::chrono::steady_clock::now();
   std::optional<std::chrono::steady_clock::time_point> next;
+  std::vector<SessionPtr> ended;
   std::erase_if(sessions_, [&](const auto& item) {
     const SessionPtr& session = item.second;
     if (!session->expires()) return false;
@@ -162,9 +183,13 @@ void SessionRegistry::revoke_expired() {
       next = next ? std::min(*next, *session->expires()) : *session->expires();
       return false;
     }
-    dismiss(session, true);
+    ended.push_back(session);
     return true;
   });
+  for (const SessionPtr& session : ended) {
+    dismiss(session, true);
+    remove_socket_files(*session);
+  }
   if (!next) return;
   expiry_.expires_at(*next);
   expiry_.async_wait([this](const ErrorCodeSys& code) {

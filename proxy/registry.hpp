@@ -25,7 +25,8 @@ class SessionRegistry {
   Result<void> apply(Reload reload);
   // Errors: bad_input where the name is taken or the setup is wrong.
   Result<SessionPtr> add(SessionSetup setup);
-  // Closes the session's connections and listeners at once. Error: bad_input, no such session.
+  // Closes the session's connections and listeners at once, and removes the files of Unix sockets;
+  // so does its time when it is over. Error: bad_input, no such session.
   Result<void> revoke(const std::string& name);
   std::vector<SessionPtr> all() const;
 
@@ -45,6 +46,7 @@ class SessionRegistry {
   Result<Candidate> make(SessionSetup setup);
   void enter(Candidate candidate, const SessionPtr& predecessor);
   void dismiss(const SessionPtr& session, bool cut);
+  void remove_socket_files(const Session& ended) const;
   void post(const std::function<void(Worker&)>& change);
   void revoke_expired();
 

@@ -51,6 +51,13 @@ std::string masks(const ordered_json& answer, const Variables& variables) {
   return lines;
 }
 
+// The token, and the variables that hold it, only where they were asked for.
+std::string shown(const SessionOptions& options, ordered_json answer) {
+  if (!options.print_token) answer.erase("token");
+  if (!options.print_token) answer.erase("variables");
+  return answer.dump(2) + "\n";
+}
+
 Result<void> hand_out(const SessionOptions& options, const UserContext& user,
                       const ordered_json& answer) {
   const Variables variables = variables_of(answer);
@@ -63,6 +70,10 @@ Result<void> hand_out(const SessionOptions& options, const UserContext& user,
     if (format == EnvFileFormat::github) print_out(masks(answer, variables));
     Result<void> written = write_env_file(absolute(*options.env_file, user), format, variables);
     if (!written) return written;
+  }
+  if (options.json) {
+    print_out(shown(options, answer));
+    return {};
   }
   std::string lines = "session " + printable(text_of(answer, "name")) + "\n";
   if (options.print_token) lines += "token " + text_of(answer, "token") + "\n";
@@ -89,19 +100,9 @@ int create(const SessionOptions& options, const UserContext& user, admin::AdminC
   if (!answer) return complain(answer.error());
   Result<ordered_json> session = parse_answer(*answer);
   if (!session) return complain(session.error());
-  if (options.json) {
-    // The token is printed only where it was asked for.
-    if (!options.print_token) session->erase("token");
-    if (!options.print_token) session->erase("variables");
-  }
-  if (options.json && !options.env_file) {
-    print_out(session->dump(2) + "\n");
-    return 0;
-  }
-  Result<ordered_json> whole = parse_answer(*answer);
-  if (Result<void> done = hand_out(options, user, *whole); !done) {
+  if (Result<void> done = hand_out(options, user, *session); !done) {
     // Nobody will ever use it.
-    (void)proxy.must("DELETE", "/sessions/" + text_of(*whole, "name"));
+    (void)proxy.must("DELETE", "/sessions/" + text_of(*session, "name"));
     return complain(done.error());
   }
   return 0;

@@ -7,6 +7,8 @@
 #include <boost/asio/this_coro.hpp>
 #include <nlohmann/json.hpp>
 
+#include "config/base/on_exit.hpp"
+#include "proxy/cli/notify.hpp"
 #include "proxy/net/one_shot.hpp"
 
 namespace nono::cli {
@@ -27,6 +29,12 @@ std::string_view to_string(SessionOrigin origin) {
       break;
   }
   return "admin";
+}
+
+// CLOCK_MONOTONIC, by which systemd tells the answer to its own request from an older one.
+std::int64_t monotonic_microseconds() {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::microseconds>(now).count();
 }
 
 // What a reload cannot change, said rather than passed over.
@@ -50,6 +58,8 @@ std::vector<std::string> changes_for_a_restart(const ProxyConfig& before, const 
           before.admin_socket == now.admin_socket && before.admin_enabled == now.admin_enabled);
   compare("env_file", before.env_file == now.env_file && before.env_format == now.env_format);
   compare("log_level", before.log_level == now.log_level);
+  compare("drain_time", before.drain_time == now.drain_time);
+  compare("reload_on_change", before.reload_on_change == now.reload_on_change);
   return changed;
 }
 
@@ -76,11 +86,14 @@ ProxyControl::~ProxyControl() = default;
 void ProxyControl::reload(std::string why) {
   thread_.post([this, why = std::move(why)] {
     log_(LogLevel::info, "reading the configuration again: " + why);
+    notify_systemd("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(monotonic_microseconds()),
+                   user_.env);
     if (const Result<void> done = reload_now(); !done) {
       log_(LogLevel::error, "nothing was changed: " + with_fix(done.error()));
     } else {
       log_(LogLevel::info, "the new configuration is in force");
     }
+    notify_systemd("READY=1", user_.env);
   });
 }
 
@@ -191,16 +204,17 @@ Result<admin::CreatedSession> ProxyControl::create_now(admin::SessionRequest& re
   Result<MadeSession> made =
       make_session(std::move(*planned), **keyring, env, place_.several_threads, {});
   if (!made) return fail(made.error());
-  for (const LoadedCredential& credential : made->setup.credentials) {
-    if (!credential.secret) return fail(ErrorCode::secret_missing, credential.missing);
-  }
-  access.authority = place_.authority;
   admin::CreatedSession created;
+  OnExit cleared([&] { remove_socket_files(created.listen); });
   created.name = entry->name;
   created.token = Secret(access.token);
+  access.authority = place_.authority;
   for (const SessionListener& listener : made->setup.listeners) {
     created.listen.push_back(listener.place);
     if (!listener.place.starts_with("unix:")) access.authority = listener.place;
+  }
+  for (const LoadedCredential& credential : made->setup.credentials) {
+    if (!credential.secret) return fail(ErrorCode::secret_missing, credential.missing);
   }
   const bool own_listener = access.authority != place_.authority;
   access.tls = place_.tls && !own_listener;
@@ -215,6 +229,7 @@ Result<admin::CreatedSession> ProxyControl::create_now(admin::SessionRequest& re
   }
   Result<SessionPtr> added = server_.sessions().add(std::move(made->setup));
   if (!added) return fail(added.error());
+  cleared.dismiss();
   log_(LogLevel::info, "session " + entry->name + " was created");
   return created;
 }
@@ -270,21 +285,25 @@ std::vector<admin::ListedSession> ProxyControl::list() const {
 }
 
 Result<void> ProxyControl::revoke(const std::string& name) {
-  std::vector<std::string> places;
+  bool in_file = false;
   for (const SessionPtr& session : server_.sessions().all()) {
     if (session->name() != name) continue;
+    in_file = session->origin() == SessionOrigin::file;
     if (session->origin() == SessionOrigin::main) {
       return fail(ErrorCode::bad_input, "the main session ends with the proxy",
                   "stop the proxy, or change what nono.yaml says at the top");
     }
-    places = session->places();
   }
   if (Result<void> revoked = server_.sessions().revoke(name); !revoked) return revoked;
-  remove_socket_files(places);
   log_(LogLevel::info, "session " + name + " was revoked");
+  if (in_file) {
+    log_(LogLevel::warn,
+         "nono.yaml still has session " + name + ", which brings it back when that is read again");
+  }
   return {};
 }
 
+// Of listeners that were opened for a session that is not to be.
 void ProxyControl::remove_socket_files(const std::vector<std::string>& places) const {
   for (const std::string& place : places) {
     if (place.starts_with("unix:")) ::unlink(place.substr(5).c_str());

@@ -228,7 +228,12 @@ const std::string& Keepsakes::phantom(const std::string& session,
   return phantom;
 }
 
+std::chrono::steady_clock::time_point Keepsakes::since(const std::string& session) {
+  return since_.try_emplace(session, std::chrono::steady_clock::now()).first->second;
+}
+
 void Keepsakes::forget(const std::string& session) {
+  since_.erase(session);
   tokens_.erase(session);
   std::erase_if(phantoms_, [&](const auto& item) { return item.first.first == session; });
 }
@@ -254,6 +259,7 @@ Step<PlannedSession> plan_session(const SessionEntry& entry,
   if (!own) return failed(own.error());
   merge(settings, std::move(*own));
   // Resolvers are the proxy's unless the profile names its own.
+  if (settings.dns_servers.empty()) settings.dns_servers = options.policy.settings.dns_servers;
   if (settings.dns_servers.empty()) settings.dns_servers = file.session.dns_servers;
   Result<SessionConfig> config = resolve_for_proxy(settings, user);
   if (!config) return failed(config.error());
@@ -276,7 +282,10 @@ Step<PlannedSession> plan_session(const SessionEntry& entry,
   Step<std::vector<PlannedListener>> listen = plan_listeners(entry.listen);
   if (!listen) return tl::unexpected<Failure>(listen.error());
   planned.listen = std::move(*listen);
-  if (entry.ttl) planned.ttl = std::chrono::ceil<std::chrono::seconds>(*entry.ttl);
+  if (entry.ttl) {
+    const auto lived = std::chrono::steady_clock::now() - keepsakes.since(entry.name);
+    planned.ttl = std::chrono::ceil<std::chrono::seconds>(*entry.ttl - lived);
+  }
   planned.origin = SessionOrigin::file;
   plan_phantoms(planned, keepsakes);
   return planned;
@@ -311,7 +320,8 @@ Step<ProxyPlan> make_plan(const ProxyOptions& options, const UserContext& user,
       failure.error.what = "session " + entry.name + ": " + failure.error.what;
       return tl::unexpected<Failure>(std::move(failure));
     }
-    plan.sessions.push_back(std::move(*session));
+    const bool over = session->ttl && session->ttl->count() <= 0;
+    if (!over) plan.sessions.push_back(std::move(*session));
   }
   Step<std::vector<ListenAddress>> listen =
       decide_listen(options, plan.file, plan.no_auth, !plan.tls_cert.empty());

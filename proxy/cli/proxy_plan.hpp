@@ -2,6 +2,7 @@
 // What a standalone proxy is to be: nono.yaml and the flags put together, before anything is opened
 // or read. Made once at start and again at each reload.
 
+#include <chrono>
 #include <map>
 #include <memory>
 #include <optional>
@@ -33,9 +34,12 @@ class Keepsakes {
  public:
   const std::string& token(const std::string& session);
   const std::string& phantom(const std::string& session, const CredentialRoute& credential);
+  // When it was first planned: reading nono.yaml again does not begin its time to live anew.
+  std::chrono::steady_clock::time_point since(const std::string& session);
   void forget(const std::string& session);
 
  private:
+  std::map<std::string, std::chrono::steady_clock::time_point> since_;
   std::map<std::string, std::string> tokens_;
   std::map<std::pair<std::string, std::string>, std::string> phantoms_;
 };
