@@ -266,9 +266,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 length, = struct.unpack(">Q", self.rfile.read(8))
             mask = self.rfile.read(4) * (length // 4 + 1)
             payload = bytes(a ^ b for a, b in zip(self.rfile.read(length), mask))
-            size = bytes([length])
-            if length > 125:
-                size = struct.pack(">BH", 126, length) if length < 65536 else struct.pack(">BQ", 127, length)
+            if length < 126:
+                size = bytes([length])
+            elif length < 65536:
+                size = struct.pack(">BH", 126, length)
+            else:
+                size = struct.pack(">BQ", 127, length)
             self.wfile.write(bytes([start]) + size + payload)
             self.wfile.flush()
 

@@ -36,7 +36,7 @@ function tunnel(path) {
     });
     connect.on('connect', (answer, socket) => {
       const secure = tls.connect({socket, servername: 'example.com', ca}, () => {
-        http.get({createConnection: () => secure, host: 'example.com', path, agent: false},
+        http.get({createConnection: () => secure, host: 'example.com', path},
                  (response) => read(response).then((text) => { secure.end(); resolve(text); }));
       });
       secure.on('error', reject);
@@ -56,4 +56,4 @@ async function main() {
   }
   console.log('fetch', (await (await fetch('https://example.com/hello')).text()).trim());
 }
-main().catch((error) => { console.log('failed', error.message); process.exit(1); });
+main().then(() => process.exit(0), (error) => { console.log('failed', error.message); process.exit(1); });
