@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
@@ -64,6 +65,13 @@ Problem too_fast() {
   problem.detail = "connections come faster than the proxy may take them";
   problem.fix = "try again shortly, or raise --max-connects-per-second";
   return problem;
+}
+
+// Not by fmt::print, which throws where stderr cannot be written.
+void say_unexpected(const std::exception& error) {
+  const std::string line =
+      fmt::format("nono: a connection ended by an unexpected error: {}\n", error.what());
+  [[maybe_unused]] const ssize_t told = ::write(STDERR_FILENO, line.data(), line.size());
 }
 
 }  // namespace
@@ -343,8 +351,7 @@ void Worker::spawn(TcpSocket socket, SessionPtr own) {
                   try {
                     std::rethrow_exception(escaped);
                   } catch (const std::exception& error) {
-                    fmt::print(stderr, "nono: a connection ended by an unexpected error: {}\n",
-                               error.what());
+                    say_unexpected(error);
                   }
                 });
 }

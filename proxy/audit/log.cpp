@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <pthread.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <boost/asio/this_coro.hpp>
@@ -50,7 +51,10 @@ class Complaint {
   void say(std::string_view what, const std::string& path, const std::string& why) {
     if (said_ == why) return;
     said_ = why;
-    if (!why.empty()) fmt::print(stderr, "nono: cannot {} the audit log {}: {}\n", what, path, why);
+    if (why.empty()) return;
+    // Not by fmt::print, which throws where stderr is a file on the same full disk.
+    const std::string line = fmt::format("nono: cannot {} the audit log {}: {}\n", what, path, why);
+    [[maybe_unused]] const ssize_t told = ::write(STDERR_FILENO, line.data(), line.size());
   }
 
  private:

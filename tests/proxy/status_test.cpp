@@ -60,8 +60,8 @@ TEST_CASE("a tunnel is counted once, with its bytes and its times") {
     REQUIRE(client.receive_until("\r\n\r\n").starts_with("HTTP/1.1 200"));
     CHECK(scrape(proxy).value("nono_connections_open") == 1);
     CHECK(scrape(proxy).value("nono_session_connections_open{session=\"default\"}") == 1);
-    client.send("four");
-    CHECK(client.receive_all() == "hello four");
+    client.send("for\n");
+    CHECK(client.receive_all() == "hello for\n");
   }
   REQUIRE(all_closed(proxy));
   const Exposition now = scrape(proxy);
@@ -85,7 +85,8 @@ TEST_CASE("refusals are counted by their reason, and failures apart from decisio
   setup.trusted = false;
   Proxy proxy(std::move(setup));
   const std::string token = "Proxy-Authorization: Bearer " + std::string(Proxy::token) + "\r\n\r\n";
-  proxy.connect().exchange("CONNECT 127.0.0.2:1 HTTP/1.1\r\nHost: 127.0.0.2:1\r\n" + token);
+  proxy.connect().exchange("CONNECT denied.example:443 HTTP/1.1\r\nHost: denied.example:443\r\n" +
+                           token);
   proxy.connect().exchange("CONNECT 127.0.0.1:1 HTTP/1.1\r\nHost: 127.0.0.1:1\r\n" + token);
   proxy.connect().exchange("CONNECT 127.0.0.1:1 HTTP/1.1\r\nHost: 127.0.0.1:1\r\n\r\n");
   proxy.connect().exchange("GARBAGE\r\n\r\n");
