@@ -1,0 +1,168 @@
+// Clients that speak TLS to the proxy itself: an HTTPS proxy.
+
+#include <fmt/format.h>
+#include <signal.h>
+
+#include "tests/e2e/session_scene.hpp"
+
+namespace nono::testing {
+namespace {
+
+using Catch::Matchers::Contains;
+using Catch::Matchers::StartsWith;
+
+// A proxy with the origin's certificate, which holds the stage's address.
+class TlsScene {
+ public:
+  explicit TlsScene(const Stage& stage, std::vector<std::string> more = {}) : stage_(stage) {
+    more.insert(more.begin(),
+                {"--allow-domain", "example.com", "--tls-cert", stage.dir() / "origin.pem",
+                 "--tls-key", stage.dir() / "origin.key"});
+    proxy_ = std::make_unique<Proxy>(stage, more);
+  }
+  std::string url() const { return "https://nono:" + proxy_->token() + "@" + proxy_->authority(); }
+  Finished curl(const std::string& proxy, std::vector<std::string> more) const {
+    more.insert(more.begin(), {"--proxy-cacert", stage_.ca_file()});
+    return nono::testing::curl(stage_, proxy, more);
+  }
+  Proxy& proxy() { return *proxy_; }
+
+ private:
+  const Stage& stage_;
+  std::unique_ptr<Proxy> proxy_;
+};
+
+TEST_CASE("curl speaks to an HTTPS proxy in clear requests, tunnels and on one connection") {
+  const auto stage = Stage::make();
+  if (!stage) return;
+  TlsScene scene(*stage);
+  CHECK(scene.curl(scene.url(), {"http://example.com/hello"}).out == "hello\n");
+  CHECK(scene.curl(scene.url(), {"https://example.com/hello"}).out == "hello\n");
+  CHECK(scene.curl(scene.url(), {"--proxytunnel", "http://example.com/hello"}).out == "hello\n");
+  const Finished kept =
+      scene.curl(scene.url(), {"-w", "%{num_connects} ", "http://example.com/hello",
+                               "http://example.com/chunked", "http://example.com/hello"});
+  INFO(kept.err);
+  CHECK(kept.out == "hello\n1 one two three0 hello\n0 ");
+  CHECK(scene.curl(scene.url(), {"http://example.com/until-close"}).out == "until the end");
+}
+
+TEST_CASE("an HTTPS proxy asks for the token and the rules as any other") {
+  const auto stage = Stage::make();
+  if (!stage) return;
+  TlsScene scene(*stage);
+  const auto status = [&](const std::string& proxy, const std::string& url) {
+    return scene.curl(proxy, {"-o", "/dev/null", "-w", "%{http_code}", url}).out;
+  };
+  CHECK(status("https://" + scene.proxy().authority(), "http://example.com/hello") == "407");
+  CHECK(status("https://nono:wrong@" + scene.proxy().authority(), "http://example.com/hello") ==
+        "407");
+  CHECK(status(scene.url(), "http://evil.example/") == "403");
+  CHECK(stage->requests().empty());
+}
+
+TEST_CASE("who does not trust its certificate, or speaks no TLS to it, gets nowhere") {
+  const auto stage = Stage::make();
+  if (!stage) return;
+  TlsScene scene(*stage);
+  const Finished untrusted =
+      run({{"curl", "-sS", "--max-time", "20", "-x", scene.url(), "http://example.com/hello"},
+           plain_environment(stage->home()),
+           stage->project(),
+           {},
+           ""});
+  CHECK(untrusted.code == 60);
+  const std::string basic = base64("nono:" + scene.proxy().token());
+  const std::string plain = raw_exchange(
+      stage->address(), scene.proxy().port(),
+      "GET http://example.com/hello HTTP/1.1\r\nHost: example.com\r\nProxy-Authorization: Basic " +
+          basic + "\r\n\r\n");
+  CHECK_THAT(plain, !Contains("HTTP/1.1 200") && !Contains("hello"));
+  const std::string socks = raw_exchange(stage->address(), scene.proxy().port(), "\x05\x01\x02");
+  CHECK_THAT(socks, !StartsWith("\x05"));
+  CHECK(stage->requests().empty());
+  CHECK(scene.curl(scene.url(), {"http://example.com/hello"}).out == "hello\n");
+}
+
+TEST_CASE("a handshake that is never finished is let go and holds up nobody") {
+  const auto stage = Stage::make();
+  if (!stage) return;
+  const std::string config = stage->project_file("nono.yaml", "limits: {tls_time_max: 2s}\n");
+  TlsScene scene(*stage, {"--config", config});
+  const auto begun = std::chrono::steady_clock::now();
+  const std::string half("\x16\x03\x01\x02\x00\x01\x00", 7);
+  raw_exchange(stage->address(), scene.proxy().port(), half, 20s);
+  raw_exchange(stage->address(), scene.proxy().port(), "", 20s);
+  CHECK(std::chrono::steady_clock::now() - begun < 15s);
+  CHECK(scene.curl(scene.url(), {"http://example.com/hello"}).out == "hello\n");
+  // Nor does one under way keep the proxy from ending.
+  Process stuck({{"/usr/bin/python3", "-c",
+                  "import socket,sys\ns=socket.create_connection((sys.argv[1],int(sys.argv[2])))\n"
+                  "s.sendall(b'\\x16\\x03\\x01')\nprint('there',flush=True)\ns.recv(1)\n",
+                  stage->address(), std::to_string(scene.proxy().port())},
+                 plain_environment("/"),
+                 "/",
+                 {},
+                 ""});
+  REQUIRE(stuck.wait_for("there"));
+  scene.proxy().process().signal(SIGTERM);
+  const Finished ended = scene.proxy().process().wait(30s);
+  CHECK_FALSE(ended.timed_out);
+  CHECK(ended.code == 0);
+  CHECK_THAT(ended.err, !Contains("Sanitizer"));
+}
+
+TEST_CASE("fifty megabytes go up and down through an HTTPS proxy unharmed") {
+  const auto stage = Stage::make();
+  if (!stage) return;
+  TlsScene scene(*stage);
+  std::string data(50 * 1024 * 1024, '\0');
+  std::uint32_t state = 1;
+  for (char& c : data) {
+    state = state * 1664525U + 1013904223U;
+    c = static_cast<char>(state >> 24);
+  }
+  const std::string up = stage->dir().write("root/big", data);
+  const std::string down = stage->project_file("down", "");
+  const auto sum = [&](const std::string& file) {
+    return run({{"sha256sum", file}, plain_environment("/"), "/", {}, ""}).out.substr(0, 64);
+  };
+  const std::string whole = sum(up);
+  for (const std::string scheme : {"http", "https"}) {
+    INFO(scheme);
+    const Finished sent =
+        scene.curl(scene.url(), {"--data-binary", "@" + up, scheme + "://example.com/upload"});
+    CHECK_THAT(sent.out, Contains(whole) && Contains("52428800"));
+    const Finished got = scene.curl(scene.url(), {"-o", down, scheme + "://example.com/files/big"});
+    CHECK(got.code == 0);
+    CHECK(sum(down) == whole);
+  }
+}
+
+TEST_CASE("variables of a proxy that speaks TLS name it as https") {
+  const auto stage = Stage::make();
+  if (!stage) return;
+  const std::string file = stage->dir() / "job.env";
+  TlsScene scene(*stage, {"--env-file", file});
+  CHECK_THAT(read_file(file), Contains("https://nono:" + scene.proxy().token() + "@"));
+}
+
+TEST_CASE("a certificate that cannot be used is said at the start") {
+  const auto stage = Stage::make();
+  if (!stage) return;
+  const auto start = [&](const std::string& cert, const std::string& key) {
+    return run(stage->nono({"proxy", "--listen", stage->address() + ":0", "--allow-domain",
+                            "a.test", "--tls-cert", cert, "--tls-key", key}),
+               20s);
+  };
+  const std::string cert = stage->dir() / "origin.pem", key = stage->dir() / "origin.key";
+  for (const Finished& ended :
+       {start("/nonexistent.pem", key), start(cert, stage->dir() / "ca.key"), start(key, key)}) {
+    CHECK_FALSE(ended.timed_out);
+    CHECK(ended.code != 0);
+    CHECK_FALSE(ended.err.empty());
+  }
+}
+
+}  // namespace
+}  // namespace nono::testing
