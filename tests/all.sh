@@ -61,7 +61,7 @@ run_all_tests() {
   # threads are GLib's, which TSan cannot see into.)
   run_ctest tsan build/tsan -R '^(dns|net|proxy):'
 
-  local area areas=(base config policy dns keystore http intercept net proxy cli)
+  local area areas=(base config policy dns keystore http intercept net metrics admin proxy cli)
   local targets=()
   for area in "${areas[@]}"; do targets+=("${area}_tests"); done
   build gcc "${targets[@]}"
