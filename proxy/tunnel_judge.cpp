@@ -27,8 +27,31 @@ bool is_control(char c) {
   return c >= 0 && c < 0x20 && !is_blank(c);
 }
 
-// Whether any server could take this for an HTTP/1 request, lenient ones too: a word, and "HTTP/"
-// in the rest of its line. SMTP's EHLO and many others begin as HTTP does: the line's end tells.
+bool equal_letters(char a, char b) {
+  return a == b || ((a ^ b) == 0x20 && (a | 0x20) >= 'a' && (a | 0x20) <= 'z');
+}
+
+// Whether `text` begins one of the methods that servers know, or is one.
+bool begins_method(std::string_view text) {
+  constexpr std::string_view methods[] = {
+      "GET",  "HEAD", "POST", "PUT",      "DELETE",    "CONNECT", "OPTIONS", "TRACE",  "PATCH",
+      "COPY", "MOVE", "LOCK", "PROPFIND", "PROPPATCH", "UNLOCK",  "MKCOL",   "REPORT", "SEARCH",
+      "PRI"};
+  return std::any_of(std::begin(methods), std::end(methods), [&](std::string_view method) {
+    return text.size() <= method.size() &&
+           std::equal(text.begin(), text.end(), method.begin(), equal_letters);
+  });
+}
+
+// What a request's target begins with: a path, "*" or "http://".
+bool begins_target(std::string_view text) {
+  return text.empty() || text.front() == '/' || text.front() == '*' || text.front() == 'h' ||
+         text.front() == 'H';
+}
+
+// Whether any server could take this for an HTTP/1 request, lenient ones too: a word, and "HTTP/" in
+// the rest of its line. SMTP's EHLO and many others begin as HTTP does: the line's end tells. Where
+// it has not come, what is waited for must look like it: other protocols end no lines.
 Looks look_at(std::string_view bytes) {
   while (!bytes.empty() && is_blank(bytes.front())) bytes.remove_prefix(1);
   const auto end = std::find_if(bytes.begin(), bytes.end(), is_blank);
@@ -37,13 +60,18 @@ Looks look_at(std::string_view bytes) {
   if (!std::all_of(method.begin(), method.end(), is_method_character)) return Looks::otherwise;
   bytes.remove_prefix(method.size());
   const std::size_t line_end = bytes.find('\n');
-  const std::string_view line = bytes.substr(0, line_end);
+  std::string_view line = bytes.substr(0, line_end);
   // git's own protocol ends no line, but has a NUL.
   if (std::any_of(line.begin(), line.end(), is_control)) return Looks::otherwise;
-  if (line_end == std::string_view::npos) return Looks::unknown_yet;
+  if (line_end == std::string_view::npos) {
+    if (begins_method(method)) return Looks::unknown_yet;
+    const bool whole = !line.empty();
+    while (!line.empty() && is_blank(line.front())) line.remove_prefix(1);
+    return whole && begins_target(line) ? Looks::unknown_yet : Looks::otherwise;
+  }
   constexpr std::string_view version = "HTTP/";
-  const auto same = [](char a, char b) { return (a | 0x20) == (b | 0x20); };
-  const auto found = std::search(line.begin(), line.end(), version.begin(), version.end(), same);
+  const auto found =
+      std::search(line.begin(), line.end(), version.begin(), version.end(), equal_letters);
   return found == line.end() ? Looks::otherwise : Looks::like_http;
 }
 

@@ -64,7 +64,7 @@ int link_write(BIO* bio, const char* data, int size) {
   BIO_clear_retry_flags(bio);
   const ssize_t count =
       ::send(link.tcp.socket().native_handle(), data, static_cast<std::size_t>(std::max(size, 0)),
-             MSG_DONTWAIT | MSG_NOSIGNAL);
+             MSG_DONTWAIT | MSG_NOSIGNAL | (link.more ? MSG_MORE : 0));
   if (count < 0) {
     link.saved_errno = errno;
     if (errno == EAGAIN || errno == EINTR) BIO_set_retry_write(bio);

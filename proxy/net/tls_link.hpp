@@ -28,6 +28,7 @@ struct TlsLink {
   std::size_t ahead_begin = 0, ahead_end = 0;
   bool drained = false;  // the socket had nothing more when last asked
   bool ended = false;    // the peer sent FIN
+  bool more = false;     // what is written now is followed by more at once
   int saved_errno = 0;   // of the last failed system call
 
   const Host* expected = nullptr;  // server side, during the handshake

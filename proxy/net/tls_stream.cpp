@@ -246,7 +246,10 @@ Awaitable<Result<void>> TlsStream::write_all(std::span<const char> data) {
     if (failed_) co_return fail(*failed_);
     ERR_clear_error();
     std::size_t count = 0;
+    // A call writes one record. The kernel sends several of them together.
+    link_->more = data.size() > SSL3_RT_MAX_PLAIN_LENGTH;
     const int result = SSL_write_ex(ssl_.get(), data.data(), data.size(), &count);
+    link_->more = false;
     if (result == 1) {
       data = data.subspan(count);
       continue;

@@ -101,6 +101,11 @@ TEST_CASE("other protocols in a tunnel need a port of their own") {
   REQUIRE(verdict_on(*engine, "git.example:22", "SSH-2.0-OpenSSH_9\r\n") == Verdict::pass);
   const std::string git("003egit-upload-pack /project.git\0host=git.example\0", 51);
   REQUIRE(verdict_on(*engine, "git.example:9418", git) == Verdict::pass);
+  for (const char* text : {"hello", "user: bob", "0123", "ping "}) {
+    CAPTURE(text);
+    REQUIRE(verdict_on(*engine, "git.example:22", text) ==
+            (std::string_view(text).ends_with(' ') ? Verdict::more : Verdict::pass));
+  }
   REQUIRE(verdict_on(*engine, "git.example:9418", std::string_view("\0\0\0\x08", 4)) ==
           Verdict::pass);
 }
@@ -108,7 +113,7 @@ TEST_CASE("other protocols in a tunnel need a port of their own") {
 TEST_CASE(
     "a protocol whose first line looks like HTTP's passes on a port that a rule names for it") {
   const auto engine = engine_for({"mail.example:25", "a.example"});
-  REQUIRE(verdict_on(*engine, "mail.example:25", "EHLO me.example") == Verdict::more);
+  REQUIRE(verdict_on(*engine, "mail.example:25", "EHLO me.example") == Verdict::pass);
   REQUIRE(verdict_on(*engine, "mail.example:25", "EHLO me.example\r\n") == Verdict::pass);
   REQUIRE(verdict_on(*engine, "a.example:80", "EHLO me.example\r\n") == Verdict::refuse);
 }
@@ -116,7 +121,7 @@ TEST_CASE(
 TEST_CASE("plain HTTP is taken out of the tunnel on every port, however it is spelled") {
   const auto engine = engine_for({"a.example", "a.example:8080"});
   for (const char* target : {"a.example:80", "a.example:8080"}) {
-    for (const char* begin : {"GET / HTTP/1.1\r\n", "get / http/1.1\r\n", "\r\n\r\nGET / HTTP/1.1\n",
+    for (const char* begin : {"GET / HTTP/1.1\r\n", "ODD /x HTTP/1.1\r\n", "get / http/1.1\r\n", "\r\n\r\nGET / HTTP/1.1\n",
                               "G\t/\tHTTP/1.0\r\n", " GET / HTTP/1.1\r\n", "PRI * HTTP/2.0\r\n",
                               "CONNECT evil.example:443 HTTP/1.1\r\n"}) {
       CAPTURE(target, begin);

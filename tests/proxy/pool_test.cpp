@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include <array>
+#include <cerrno>
 #include <future>
 
 #include "config/upstream_proxy.hpp"
@@ -70,7 +71,8 @@ struct Scene {
   }
   bool closed(std::size_t peer) {
     char byte = 0;
-    return ::recv(peers[peer].get(), &byte, 1, MSG_DONTWAIT) == 0;
+    const ssize_t count = ::recv(peers[peer].get(), &byte, 1, MSG_DONTWAIT);
+    return count == 0 || (count < 0 && errno == ECONNRESET);
   }
   std::vector<Upstream> taken;
 };
