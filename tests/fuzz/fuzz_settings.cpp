@@ -1,8 +1,8 @@
 // Proxy settings: the upstream proxy with its credentials and bypasses, and listening addresses.
 // Lines: an upstream proxy, a listening address, a host; the rest are bypasses.
+#include "config/base/encoding.hpp"
 #include "config/upstream_proxy.hpp"
 #include "proxy/cli/listen_address.hpp"
-#include "config/base/encoding.hpp"
 #include "tests/fuzz/fuzz.hpp"
 
 namespace {

@@ -1,6 +1,6 @@
 // A WebSocket's frames on their way to the client: lengths and headers stay, no message shows the
-// key in its payloads, nothing depends on where the bytes were cut. Bytes: which key, where to cut; then frames, as
-// they are or one line each, whose control characters stand for forms of the key.
+// key in its payloads, nothing depends on where the bytes were cut. Bytes: which key, where to cut;
+// then frames, as they are or one line each, whose control characters stand for forms of the key.
 #include "tests/fuzz/redactors.hpp"
 #include "tests/fuzz/secrets.hpp"
 
