@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 
 #include "tests/proxy/session_scene.hpp"
+#include "tests/support/process.hpp"
 #include "tests/support/temp_dir.hpp"
 
 namespace nono::test {
@@ -111,7 +112,7 @@ bool refuses_connections(std::uint16_t port) {
     } catch (const std::runtime_error&) {
       return true;
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    testing::pause_between_polls();
   }
   return false;
 }
