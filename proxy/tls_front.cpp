@@ -46,8 +46,10 @@ Awaitable<void> TlsFront::serve(Worker& worker, TcpSocket socket, SessionPtr own
   auto tcp = std::make_unique<TcpStream>(std::move(socket), worker.deadlines());
   tcp->expires_after(limits.tls_time_max);
   const Host anyone = IpAddress::v4({0, 0, 0, 0});
+  const auto begun = std::chrono::steady_clock::now();
   auto tls = co_await TlsStream::accept(std::move(tcp), std::string(), *context_, anyone);
   if (!tls) co_return;  // whoever does not speak TLS here has asked for nothing
+  worker.metrics().tls_took(metrics::Peer::client, std::chrono::steady_clock::now() - begun);
   auto pair = make_pair(worker.executor());
   if (!pair) co_return;
   TcpStream inside(std::move(pair->first), worker.deadlines());

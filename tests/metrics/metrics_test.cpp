@@ -94,6 +94,7 @@ TEST_CASE("every way and reason has a cell and a name of its own") {
   std::set<double> seen;
   for (const auto& [series, value] : page.values) {
     if (series.starts_with("nono_decisions_total{")) CHECK(seen.insert(value).second);
+    CHECK(series.find("way=\"\"") == std::string::npos);
   }
   CHECK(seen.size() == nono::metrics::ways * nono::metrics::reasons);
   CHECK(page.has("nono_decisions_total{way=\"admin\",decision=\"refuse\",reason=\"malformed\"}"));

@@ -5,7 +5,9 @@
 
 #include <catch2/catch.hpp>
 
+#include "proxy/audit/format.hpp"
 #include "proxy/audit/log.hpp"
+#include "proxy/metrics/prometheus.hpp"
 #include "proxy/worker.hpp"
 #include "tests/metrics/exposition.hpp"
 #include "tests/proxy/fixture.hpp"
@@ -216,6 +218,21 @@ TEST_CASE("a proxy that drains is neither healthy nor ready, and still says its 
     CHECK(scrape(proxy).value("nono_connections_open") == 1);
   }
   proxy.stop();
+}
+
+TEST_CASE("ways and reasons are called in the metrics as they are in the audit log") {
+  nono::metrics::Metrics worker;
+  for (std::size_t way = 0; way < nono::metrics::ways; ++way) {
+    worker.failed(static_cast<nono::audit::Way>(way), nono::Reason::limit);
+  }
+  const nono::metrics::Metrics* all[] = {&worker};
+  const std::string text =
+      nono::metrics::expose(nono::metrics::sum(all), {}, {}, {"other"}, {"other"});
+  for (std::size_t way = 0; way < nono::metrics::ways; ++way) {
+    const std::string label =
+        fmt::format("way=\"{}\"", nono::audit::to_string(static_cast<nono::audit::Way>(way)));
+    CHECK(text.find(label) != std::string::npos);
+  }
 }
 
 TEST_CASE("a page in a browser cannot read the status by a name of its own") {
