@@ -208,7 +208,7 @@ TEST_CASE("a key is put into requests to its vendor through SOCKS5 too") {
   CHECK(stage->requests()[0]["headers"]["authorization"] == "Bearer " + stage->real_key());
 }
 
-TEST_CASE("--no-socks5 answers SOCKS5 with nothing of the protocol") {
+TEST_CASE("a proxy with --no-socks5 answers SOCKS5 with nothing of the protocol") {
   const auto stage = Stage::make();
   if (!stage) return;
   Proxy proxy(*stage, {"--allow-domain", "example.com", "--no-socks5"});

@@ -121,7 +121,8 @@ TEST_CASE(
 TEST_CASE("plain HTTP is taken out of the tunnel on every port, however it is spelled") {
   const auto engine = engine_for({"a.example", "a.example:8080"});
   for (const char* target : {"a.example:80", "a.example:8080"}) {
-    for (const char* begin : {"GET / HTTP/1.1\r\n", "ODD /x HTTP/1.1\r\n", "get / http/1.1\r\n", "\r\n\r\nGET / HTTP/1.1\n",
+    for (const char* begin : {"GET / HTTP/1.1\r\n", "ODD /x HTTP/1.1\r\n", "get / http/1.1\r\n",
+                              "\r\n\r\nGET / HTTP/1.1\n",
                               "G\t/\tHTTP/1.0\r\n", " GET / HTTP/1.1\r\n", "PRI * HTTP/2.0\r\n",
                               "CONNECT evil.example:443 HTTP/1.1\r\n"}) {
       CAPTURE(target, begin);
