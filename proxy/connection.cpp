@@ -158,7 +158,8 @@ Awaitable<bool> Connection::establish(std::chrono::milliseconds time, std::strin
   early = in_.unread();
   in_ = http::InputBuffer();
   client_->expires_after(time);
-  auto written = co_await client_->write_all(socks_ ? socks_yes : established);
+  const std::string_view yes = socks_ ? socks_yes : established;
+  auto written = co_await client_->write_all(yes);
   if (written) {
     if (!socks_) trail.status(200);
   } else {
