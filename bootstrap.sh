@@ -85,6 +85,8 @@ need() {
 
 # configure PRESET; build PRESET TARGET...
 configure() {
+  # A compiler cache serves every clone of the project, wherever it lies.
+  export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
   local launcher=()
   command -v ccache > /dev/null && launcher=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
   cmake --preset "$1" --log-level=WARNING "${launcher[@]}" > "build/configure-$1.log" 2>&1 ||

@@ -13,13 +13,14 @@
 #include "config/proxy_schema.hpp"
 #include "config/resolve.hpp"
 #include "fixture.hpp"
+#include "tests/support/checkout.hpp"
 
 using namespace nono;
 using test::Home;
 
 TEST_CASE("the example nono.yaml is one that works") {
   Home home;
-  Result<ProxyConfig> config = load_proxy_config(NONO_SOURCE_DIR "/docs/nono.yaml", home.user());
+  Result<ProxyConfig> config = load_proxy_config(testing::source_dir() + "/docs/nono.yaml", home.user());
   INFO((config ? "" : config.error().what));
   REQUIRE(config);
   ResolveOptions options;
@@ -60,7 +61,7 @@ void collect(const YAML::Node& map, const std::string& prefix, std::set<std::str
 }  // namespace
 
 TEST_CASE("the example nono.yaml has every key that works") {
-  std::string text = *document::read_text(NONO_SOURCE_DIR "/docs/nono.yaml", "document");
+  std::string text = *document::read_text(testing::source_dir() + "/docs/nono.yaml", "document");
   Result<YAML::Node> root = document::parse(uncommented(text), "nono.yaml");
   INFO((root ? "" : root.error().what));
   REQUIRE(root);
@@ -89,7 +90,7 @@ TEST_CASE("the example nono.yaml has every key that works") {
 
 TEST_CASE(
     "the reference names every key of a profile that works, every group and every set of hosts") {
-  std::string text = *document::read_text(NONO_SOURCE_DIR "/docs/profiles.md", "document");
+  std::string text = *document::read_text(testing::source_dir() + "/docs/profiles.md", "document");
   for (const document::Key<document::ProfileFile>& key : document::profile_keys()) {
     if (key.read == nullptr) continue;
     INFO(key.path);

@@ -14,6 +14,7 @@
 #include <sstream>
 #include <thread>
 
+#include "tests/support/checkout.hpp"
 #include "tests/support/stage.hpp"
 
 namespace nono::testing {
@@ -352,7 +353,7 @@ TEST_CASE("a best-effort log on a full disk stops nothing and counts what it los
 TEST_CASE("the example of the audit log's document is what the commands say") {
   const auto stage = Stage::make();
   if (!stage) return;
-  const std::string document = read_file(NONO_SOURCE_DIR "/docs/audit.md");
+  const std::string document = read_file(source_dir() + "/docs/audit.md");
   const std::vector<std::string> logs = blocks_of(document, "```jsonl");
   REQUIRE(logs.size() == 2);
   stage->project_file("audit.jsonl.1", logs[0]);

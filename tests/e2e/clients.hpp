@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/checkout.hpp"
 #include "tests/support/stage.hpp"
 
 namespace nono::testing {
@@ -26,7 +27,7 @@ inline Finished shell(const Stage& stage, const std::string& script, const std::
 inline Finished python(const Stage& stage, const std::string& script,
                        std::vector<std::string> arguments,
                        std::chrono::milliseconds at_most = 100s) {
-  const std::string path = std::string(NONO_SOURCE_DIR) + "/tests/e2e/data/" + script;
+  const std::string path = source_dir() + "/tests/e2e/data/" + script;
   arguments.insert(arguments.begin(), {"/usr/bin/python3", path});
   return run({arguments, plain_environment(stage.home()), stage.project(), {}, ""}, at_most);
 }

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "tests/support/checkout.hpp"
 #include "tests/support/stage.hpp"
 
 namespace nono::testing {
@@ -42,7 +43,7 @@ void check_key_nowhere(const Stage& stage, const Finished& ended) {
 
 std::optional<std::string> sdk_venv() {
   const char* venv = std::getenv("NONO_TEST_VENV");
-  const std::string path = venv != nullptr ? venv : std::string(NONO_SOURCE_DIR) + "/build/venv";
+  const std::string path = venv != nullptr ? venv : source_dir() + "/build/venv";
   if (!std::filesystem::exists(path + "/bin/python")) {
     std::puts("skipped by name: the vendor's SDK (no virtual environment with it)");
     return {};
@@ -231,7 +232,7 @@ bool keyring_tools() {
 Command in_keyring(const Stage& stage, const std::string& account,
                    const std::vector<std::string>& arguments) {
   Command command = stage.nono_run(arguments);
-  const std::string script = std::string(NONO_SOURCE_DIR) + "/tests/e2e/data/keyring.sh";
+  const std::string script = source_dir() + "/tests/e2e/data/keyring.sh";
   command.argv.insert(command.argv.begin(),
                       {"dbus-run-session", "--", "bash", script, account, stage.real_key()});
   return command;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "tests/e2e/clients.hpp"
+#include "tests/support/checkout.hpp"
 
 namespace nono::testing {
 namespace {
@@ -54,7 +55,7 @@ TEST_CASE("Node speaks through a standalone proxy in the clear, in chunks and th
   const auto stage = Stage::make();
   if (!stage || !have("node")) return;
   Proxy proxy(*stage, {"--allow-domain", "example.com"});
-  Command command{{"node", std::string(NONO_SOURCE_DIR) + "/tests/e2e/data/node_http.js",
+  Command command{{"node", source_dir() + "/tests/e2e/data/node_http.js",
                    proxy.url(), stage->ca_file()},
                   plain_environment(stage->home()),
                   stage->project(),
@@ -80,7 +81,7 @@ TEST_CASE("Python's urllib and requests speak through a standalone proxy by the 
   Proxy proxy(*stage, {"--allow-domain", "example.com"});
   const Finished made = shell(*stage, "/usr/bin/python3 -m venv v", stage->project());
   REQUIRE(made.code == 0);
-  Command command{{"v/bin/python", std::string(NONO_SOURCE_DIR) + "/tests/e2e/data/python_http.py"},
+  Command command{{"v/bin/python", source_dir() + "/tests/e2e/data/python_http.py"},
                   plain_environment(stage->home()),
                   stage->project(),
                   {},

@@ -13,6 +13,7 @@
 
 #include "keystore/keystore.hpp"
 #include "keystore/sources.hpp"
+#include "tests/support/checkout.hpp"
 
 using namespace nono;
 
@@ -51,7 +52,7 @@ int run_on_private_bus(const std::string& script) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-const std::string unlock = ". " NONO_SOURCE_DIR "/tests/support/unlock_keyring.sh; ";
+const std::string unlock = ". " testing::source_dir() + "/tests/support/unlock_keyring.sh; ";
 
 std::string text_of(const Result<Secret>& secret) {
   return secret ? std::string(secret->expose()) : "error: " + secret.error().what;

@@ -11,6 +11,7 @@
 #include "proxy/metrics/names.hpp"
 #include "proxy/metrics/prometheus.hpp"
 #include "tests/metrics/exposition.hpp"
+#include "tests/support/checkout.hpp"
 #include "tests/support/process.hpp"
 
 namespace {
@@ -217,7 +218,7 @@ TEST_CASE("cells are read while another thread writes them, and none is lost") {
 }
 
 TEST_CASE("the document names every metric and no other") {
-  std::ifstream file(std::string(NONO_SOURCE_DIR) + "/docs/metrics.md");
+  std::ifstream file(nono::testing::source_dir() + "/docs/metrics.md");
   std::stringstream text;
   text << file.rdbuf();
   const Metrics worker;

@@ -1,3 +1,4 @@
+#include "tests/support/checkout.hpp"
 #include "tests/support/source_tree.hpp"
 
 #include <algorithm>
@@ -39,7 +40,7 @@ bool skipped_folder(const fs::path& path) {
 
 template <typename Wanted>
 std::vector<SourceFile> collect(const fs::path& from, Wanted wanted) {
-  const fs::path root = NONO_SOURCE_DIR;
+  const fs::path root = source_dir();
   std::vector<SourceFile> files;
   if (!fs::exists(from)) return files;
   for (auto entry = fs::recursive_directory_iterator(from); entry != fs::end(entry); ++entry) {
@@ -124,7 +125,7 @@ const std::vector<std::string>& product_folders() {
 std::vector<SourceFile> source_files(const std::vector<std::string>& folders) {
   std::vector<SourceFile> files;
   for (const std::string& folder : folders) {
-    for (SourceFile& file : collect(fs::path(NONO_SOURCE_DIR) / folder, [](const fs::path& path) {
+    for (SourceFile& file : collect(fs::path(source_dir()) / folder, [](const fs::path& path) {
            return path.extension() == ".hpp" || path.extension() == ".cpp";
          })) {
       files.push_back(std::move(file));
@@ -137,7 +138,7 @@ std::vector<SourceFile> text_files() {
   static const std::vector<std::string> extensions = {".hpp",  ".cpp", ".c",     ".py",
                                                       ".sh",   ".md",  ".txt",   ".json",
                                                       ".yaml", ".yml", ".cmake", ".query"};
-  return collect(NONO_SOURCE_DIR, [](const fs::path& path) {
+  return collect(source_dir(), [](const fs::path& path) {
     return std::find(extensions.begin(), extensions.end(), path.extension().string()) !=
            extensions.end();
   });

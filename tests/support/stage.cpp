@@ -1,3 +1,4 @@
+#include "tests/support/checkout.hpp"
 #include "tests/support/stage.hpp"
 
 #include <arpa/inet.h>
@@ -47,7 +48,7 @@ bool may_bind(const std::string& address, std::uint16_t port) {
 
 std::string binary_under_test() {
   const char* other = std::getenv("NONO_TEST_BINARY");
-  return other != nullptr ? other : NONO_BINARY;
+  return other != nullptr ? other : built_binary();
 }
 
 void openssl(const TempDir& dir, std::vector<std::string> arguments) {
@@ -120,7 +121,7 @@ void Stage::make_certificates() const {
 }
 
 void Stage::start_origin() {
-  const std::string script = std::string(NONO_SOURCE_DIR) + "/tests/support/origin.py";
+  const std::string script = source_dir() + "/tests/support/origin.py";
   Command command;
   command.argv = {"/usr/bin/python3",
                   script,
@@ -190,7 +191,7 @@ std::string Stage::project_file(std::string_view name, std::string_view content)
 }
 
 std::string Stage::project_data(std::string_view name) const {
-  const std::string from = std::string(NONO_SOURCE_DIR) + "/tests/e2e/data/" + std::string(name);
+  const std::string from = source_dir() + "/tests/e2e/data/" + std::string(name);
   if (!fs::exists(from)) throw std::runtime_error("no test data " + from);
   return project_file(name, read_file(from));
 }

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <map>
 
+#include "tests/support/checkout.hpp"
 #include "tests/support/source_tree.hpp"
 
 namespace {
@@ -135,7 +136,7 @@ TEST_CASE("our own headers are included from the root and in quotes") {
   for (const SourceFile& file : nono::testing::source_files(nono::testing::product_folders())) {
     for (const Include& include : nono::testing::includes_of(file)) {
       const bool ours =
-          std::filesystem::exists(std::filesystem::path(NONO_SOURCE_DIR) / include.path);
+          std::filesystem::exists(std::filesystem::path(nono::testing::source_dir()) / include.path);
       if (include.quoted != ours) {
         offenders += fmt::format("{}:{} includes {}\n", file.path, include.line, include.path);
       }
@@ -149,7 +150,7 @@ TEST_CASE("a source file includes its own header first") {
   for (const SourceFile& file : nono::testing::source_files(nono::testing::product_folders())) {
     if (file.is_header()) continue;
     const std::string own = file.path.substr(0, file.path.size() - 4) + ".hpp";
-    if (!std::filesystem::exists(std::filesystem::path(NONO_SOURCE_DIR) / own)) continue;
+    if (!std::filesystem::exists(std::filesystem::path(nono::testing::source_dir()) / own)) continue;
     const std::vector<Include> includes = nono::testing::includes_of(file);
     if (includes.empty() || includes.front().path != own) offenders += file.path + "\n";
   }

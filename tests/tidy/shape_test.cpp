@@ -7,6 +7,7 @@
 #include <regex>
 #include <set>
 
+#include "tests/support/checkout.hpp"
 #include "tests/support/source_tree.hpp"
 
 namespace {
@@ -96,7 +97,7 @@ TEST_CASE("every folder with sources has a README that names its files' purpose"
   }
   std::string offenders;
   for (const std::string& folder : folders) {
-    const fs::path readme = fs::path(NONO_SOURCE_DIR) / folder / "README.md";
+    const fs::path readme = fs::path(nono::testing::source_dir()) / folder / "README.md";
     if (!fs::exists(readme) || fs::file_size(readme) < 80) offenders += folder + "\n";
   }
   CHECK(offenders == "");
@@ -116,7 +117,7 @@ TEST_CASE("links between the project's documents lead somewhere") {
   std::string offenders;
   for (const SourceFile& file : nono::testing::text_files()) {
     if (!file.path.ends_with(".md")) continue;
-    const fs::path folder = (fs::path(NONO_SOURCE_DIR) / file.path).parent_path();
+    const fs::path folder = (fs::path(nono::testing::source_dir()) / file.path).parent_path();
     for (std::sregex_iterator match(file.text.begin(), file.text.end(), link), end; match != end;
          ++match) {
       if (!fs::exists(folder / (*match)[1].str())) {
