@@ -10,6 +10,7 @@
 #include <cstring>
 #include <utility>
 
+#include "config/base/printable.hpp"
 #include "config/command.hpp"
 #include "config/expand.hpp"
 #include "config/groups.hpp"
@@ -59,8 +60,8 @@ class Files {
   }
 
  private:
-  void problem(std::string text, std::string_view fix = {}) {
-    problems_.push_back(std::move(text));
+  void problem(std::string_view text, std::string_view fix = {}) {
+    problems_.push_back(printable(text));
     if (fix_.empty()) fix_ = fix;
   }
 
@@ -291,7 +292,7 @@ class Files {
   }
 
   bool already_refused(const PathGrant& grant) const {
-    std::string start = grant.origin + " would grant " + grant.path + ",";
+    std::string start = printable(grant.origin + " would grant " + grant.path + ",");
     return std::any_of(problems_.begin(), problems_.end(),
                        [&](const std::string& text) { return text.starts_with(start); });
   }

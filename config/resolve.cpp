@@ -10,6 +10,7 @@
 #include <cstring>
 #include <utility>
 
+#include "config/base/printable.hpp"
 #include "config/credentials.hpp"
 #include "config/expand.hpp"
 #include "config/grants.hpp"
@@ -47,14 +48,16 @@ class Resolver {
     environment();
     if (options_.for_run) {
       Result<void> files = resolve_files(settings_, user_, options_, session_);
-      if (!files) problem(files.error().what, files.error().fix);
+      if (!files) note(files.error().what, files.error().fix);  // a line for each problem
     }
     if (problems_.empty()) return std::move(session_);
     return fail(ErrorCode::bad_input, fmt::format("{}", fmt::join(problems_, "\n")), fix_);
   }
 
  private:
-  void problem(std::string text, std::string_view fix = {}) {
+  void problem(std::string_view text, std::string_view fix = {}) { note(printable(text), fix); }
+
+  void note(std::string text, std::string_view fix) {
     problems_.push_back(std::move(text));
     if (fix_.empty()) fix_ = fix;
   }

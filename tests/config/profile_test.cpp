@@ -132,7 +132,7 @@ TEST_CASE("a broken profile is an error with its position") {
   CHECK_THAT(error_of("network:\n  block: [true\nworkdir: {}\n", "p.yaml"), Contains("p.yaml:"));
   CHECK_THAT(error_of("a: b: c\n", "p.yaml"), Contains("p.yaml:1:"));
   CHECK_THAT(error_of("meta: {name: x}\n---\nmeta: {name: y}\n", "p.yaml"),
-             Contains("expected one document, found 2"));
+             Contains("p.yaml:2:1: expected one document"));
   std::string deep(5000, '[');
   CHECK_THAT(error_of("{\"a\":" + deep), Contains("nested too deeply"));
 }
