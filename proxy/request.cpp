@@ -371,6 +371,12 @@ Awaitable<Next> serve_request(RequestContext& context, PermittedRequest& request
         co_return co_await answer_refusal(context.client, context.worker, trail, problem, &head);
       }
     }
+    // Closed meanwhile, because its session was revoked perhaps: what has not left yet stays here.
+    if (!context.client.is_open()) {
+      context.upstream.reset();
+      trail.detail("the connection was closed here before the request was sent");
+      co_return Next::close;
+    }
     if (judged.signs_in) context.upstream.personal = true;
     http::ExchangeResult result;
     auto exchanged = co_await exchange_once(context, head, judged, trail, result);

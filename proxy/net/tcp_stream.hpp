@@ -31,6 +31,7 @@ class TcpStream final : public ByteStream, private Expiring {
   Awaitable<Result<void>> shutdown_send() override;
   Awaitable<void> close_gracefully() override;
   void close() noexcept override;
+  bool is_open() const noexcept override { return socket_.is_open(); }
   bool peer_ended() noexcept override;
   bool is_quiet() noexcept override;
 
