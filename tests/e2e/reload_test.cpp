@@ -202,6 +202,20 @@ TEST_CASE("a changed file is noticed without a signal, and a wrong one changes n
   CHECK(status(main_host) == "403");
 }
 
+TEST_CASE("a reload does not lift the token where other machines reach a listener") {
+  const auto stage = Stage::make();
+  if (!stage) return;
+  const std::string rules = "network: {allow_domain: [example.com]}\nreload_on_change: false\n";
+  const std::string config = stage->dir().write("off.yaml", rules + "listen: [\"0.0.0.0:0\"]\n");
+  Process process(stage->nono({"proxy", "--config", config, "--insecure-listen"}));
+  REQUIRE(process.wait_for("listening on "));
+  // The listener of before stays open, whatever the file says of it now.
+  stage->dir().write("off.yaml", rules + "listen: [127.0.0.1]\nauth: {required: false}\n");
+  process.signal(SIGHUP);
+  REQUIRE(process.wait_for("nothing was changed"));
+  CHECK_THAT(process.err(), Contains("auth.required: false is for loopback only"));
+}
+
 TEST_CASE("what a reload cannot change is said") {
   const auto stage = Stage::make();
   if (!stage) return;
