@@ -29,6 +29,8 @@ Connection::Connection(Worker& worker, TcpSocket socket, SessionPtr own)
       own_(std::move(own)),
       client_(std::make_unique<TcpStream>(std::move(socket), worker.deadlines())),
       current_(client_.get()) {
+  const Limits& limits = worker_.settings().limits;
+  client_->drains(limits.drain_time_max, limits.drain_bytes_max);
   worker_.enter(*this);
 }
 

@@ -42,6 +42,12 @@ class TcpStream final : public ByteStream, private Expiring {
   // awaited). Empty: nothing. The view must stay valid until replaced; string literals do.
   void last_words(std::string_view words) noexcept { last_words_ = words; }
 
+  // How much of what the peer still sends close_gracefully() reads away, and for how long.
+  void drains(std::chrono::milliseconds time_max, std::size_t bytes_max) noexcept {
+    drain_time_max_ = time_max;
+    drain_bytes_max_ = bytes_max;
+  }
+
   TcpSocket& socket() { return socket_; }
   int native_handle() { return socket_.native_handle(); }
   Deadlines& deadlines() { return deadlines_; }
@@ -56,6 +62,8 @@ class TcpStream final : public ByteStream, private Expiring {
   TcpSocket socket_;
   Deadlines& deadlines_;
   std::string_view last_words_;
+  std::chrono::milliseconds drain_time_max_{2'000};
+  std::size_t drain_bytes_max_ = 256 * 1024;
 };
 
 }  // namespace nono
