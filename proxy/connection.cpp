@@ -71,6 +71,7 @@ Awaitable<Next> Connection::serve_one() {
   if (first_) {
     const bool socks = co_await begins_with_socks();
     if (socks) co_return co_await serve_socks();
+    if (!client_->is_open()) co_return Next::close;  // it left, or its time is over
   }
   auto head = co_await http::read_request_head(*client_, in_, worker_.settings().head_limits);
   waiting_ = false;
