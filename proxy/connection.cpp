@@ -29,6 +29,8 @@ Connection::Connection(Worker& worker, TcpSocket socket, SessionPtr own)
       own_(std::move(own)),
       client_(std::make_unique<TcpStream>(std::move(socket), worker.deadlines())),
       current_(client_.get()) {
+  const Limits& limits = worker_.settings().limits;
+  client_->drains(limits.drain_time_max, limits.drain_bytes_max);
   worker_.enter(*this);
 }
 
@@ -69,6 +71,7 @@ Awaitable<Next> Connection::serve_one() {
   if (first_) {
     const bool socks = co_await begins_with_socks();
     if (socks) co_return co_await serve_socks();
+    if (!client_->is_open()) co_return Next::close;  // it left, or its time is over
   }
   auto head = co_await http::read_request_head(*client_, in_, worker_.settings().head_limits);
   waiting_ = false;

@@ -31,13 +31,17 @@ socks5::Reply reply_for(const Problem& problem) {
 
 }  // namespace
 
-// Looks at the first byte, which no HTTP request begins with.
+// Looks at the first byte, which no HTTP request begins with. Closes where none came: another read
+// behind the end would wait for the deadline, since nothing tells of an end twice.
 Awaitable<bool> Connection::begins_with_socks() {
   if (!worker_.settings().socks5) co_return false;
   if (in_.empty()) {
     const std::span<char> room = in_.prepare(message_bytes_max);
     auto count = co_await client_->read_some(room);
-    if (!count || *count == 0) co_return false;  // reading the head will say what it was
+    if (!count || *count == 0) {
+      client_->close();
+      co_return false;
+    }
     in_.commit(*count);
   }
   co_return in_.unread().front() == socks5::version;

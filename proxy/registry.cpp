@@ -20,6 +20,12 @@ Error known_session(const std::string& name) {
                "revoke it first, or choose another name"};
 }
 
+Error shared_token(const std::string& one, const std::string& other) {
+  return Error{Side::client, ErrorCode::bad_input,
+               "the sessions " + one + " and " + other + " have the same token",
+               "give each one of its own: it says whose rules a request has"};
+}
+
 std::shared_ptr<const ProxySettings> make_settings(const Reload& from, SessionPtr main) {
   auto settings = std::make_shared<ProxySettings>();
   settings->limits = from.limits;
@@ -68,6 +74,7 @@ Result<void> SessionRegistry::apply(Reload reload) {
   if (reload.main) reload.sessions.push_back(std::move(*reload.main));
   std::vector<Candidate> candidates;
   std::set<std::string> names;
+  std::map<std::string_view, std::string> tokens;  // whose each is; views into the candidates
   for (SessionSetup& setup : reload.sessions) {
     const std::string name = setup.config.name;
     const auto same = sessions_.find(name);
@@ -75,6 +82,9 @@ Result<void> SessionRegistry::apply(Reload reload) {
     if (taken || !names.insert(name).second) return fail(known_session(name));
     auto candidate = make(std::move(setup));
     if (!candidate) return fail(candidate.error());
+    const std::string_view token = candidate->session->token().expose();
+    const auto [known, fresh] = tokens.emplace(token, name);
+    if (!fresh && !token.empty()) return fail(shared_token(known->second, name));
     candidates.push_back(std::move(*candidate));
   }
   std::map<std::string, SessionPtr> before = std::exchange(sessions_, {});

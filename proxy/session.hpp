@@ -46,6 +46,9 @@ class Session {
   const std::string& identity() const { return identity_; }
   const SessionConfig& config() const { return config_; }
   const std::vector<LoadedCredential>& credentials() const { return credentials_; }
+  // The files of its further roots, each as it was when the session was made: what is built of them
+  // serves all sessions that name the same ones, until a file changes.
+  const std::vector<std::string>& upstream_roots() const { return upstream_roots_; }
   // One per credential; null without a secret.
   const intercept::Redactor* redactor(std::size_t index) const { return redactors_[index].get(); }
   const intercept::PhantomScanner& phantoms() const { return *phantoms_; }
@@ -72,6 +75,7 @@ class Session {
 
   SessionConfig config_;
   std::string identity_;
+  std::vector<std::string> upstream_roots_;
   std::vector<LoadedCredential> credentials_;
   std::vector<std::unique_ptr<intercept::Redactor>> redactors_;
   std::unique_ptr<intercept::PhantomScanner> phantoms_;

@@ -142,7 +142,7 @@ Result<dns::Resolver*> Worker::resolver(const Session& session) {
 }
 
 Result<ClientTlsContext*> Worker::client_tls(const Session& session) {
-  auto& context = client_tls_[session.config().upstream_ca_files];
+  auto& context = client_tls_[session.upstream_roots()];
   if (!context) {
     auto made = ClientTlsContext::make(session.config().upstream_ca_files);
     if (!made) return fail(made.error());

@@ -16,6 +16,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t environment_max = 256;
+constexpr int depth_max = 32;  // no entry comes near; what walks through values calls itself
 constexpr std::int64_t ttl_seconds_max = 366LL * 24 * 3600;
 
 tl::unexpected<Error> bad(std::string what) {
@@ -108,12 +109,15 @@ Result<void> take_ttl(json& root) {
 Result<SessionRequest> parse_session_request(std::string& body) {
   const OnExit wiped([&] { wipe(body.data(), body.size()); });
   DuplicateKeys duplicates;
+  bool too_deep = false;
   const auto look = [&](int depth, json::parse_event_t event, json& value) {
-    return duplicates(depth, event, value);
+    too_deep = too_deep || depth > depth_max;
+    return depth <= depth_max && duplicates(depth, event, value);
   };
   json root = json::parse(body, look, false);
   // Whatever goes wrong from here on: the values may be keys.
   const OnExit dom_wiped([&] { wipe_strings(root); });
+  if (too_deep) return bad(fmt::format("the body is nested more than {} deep", depth_max));
   if (root.is_discarded()) return bad("the body is no JSON text");
   if (!root.is_object()) return bad("the body must be a JSON object");
   if (!duplicates.found().empty()) return bad("duplicate key " + duplicates.found());

@@ -115,6 +115,12 @@ Result<void> listen(Proxy& proxy, bool several_threads) {
     Result<HostPort> address = local_address(socket.socket);
     if (address) {
       const bool loopback = classify(address->host.address()) == AddressClass::loopback;
+      if (!loopback && proxy.plan.no_auth) {
+        return fail(ErrorCode::bad_input,
+                    "--no-auth is for loopback only, and systemd's socket " + address->to_string() +
+                        " is not on it",
+                    "bind it to 127.0.0.1, or let clients send the token");
+      }
       if (!loopback && proxy.plan.tls_cert.empty() && !proxy.options.insecure_listen) {
         return fail(
             ErrorCode::bad_input,
@@ -123,6 +129,7 @@ Result<void> listen(Proxy& proxy, bool several_threads) {
                 "clear",
             "bind it to 127.0.0.1, give --tls-cert and --tls-key, or say --insecure-listen");
       }
+      proxy.listening.off_loopback = proxy.listening.off_loopback || !loopback;
       if (!proxy.listening.authority) proxy.listening.authority = address->to_string();
     }
     proxy.listening.places.push_back(address ? address->to_string() : "a socket of systemd's");
@@ -327,6 +334,7 @@ int run_server(Proxy& proxy, Server& server) {
   place.authority = proxy.listening.authority.value_or("");
   place.bundle_path = proxy.bundle_path;
   place.tls = !proxy.plan.tls_cert.empty();
+  place.off_loopback = proxy.listening.off_loopback;
   place.several_threads = proxy.options.threads.value_or(proxy.plan.file.threads.value_or(1)) > 1;
   ProxyControl control(server, proxy.options, proxy.user, proxy.log, proxy.plan.file, place,
                        std::move(proxy.keepsakes), proxy.open);

@@ -138,6 +138,14 @@ Result<void> ProxyControl::reload_now() {
   forget_closed_listeners();
   Step<ProxyPlan> plan = make_plan(options_, user_, keepsakes_);
   if (!plan) return fail(plan.error().error);
+  // What the file says of `listen` holds after a restart; what is open now counts.
+  if (plan->no_auth && place_.off_loopback) {
+    return fail(
+        ErrorCode::bad_input,
+        "auth.required: false is for loopback only, and a listener off it stays open until a "
+        "restart",
+        "restart the proxy, or let clients send the token");
+  }
   Result<Reload> reload = make_reload(*plan);
   if (!reload) return fail(reload.error());
   OpenListeners open = open_;  // those of admin sessions go on

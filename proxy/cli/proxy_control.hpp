@@ -22,6 +22,7 @@ struct ProxyPlace {
   std::string bundle_path;  // of the CA; empty: nothing is intercepted
   bool tls = false;         // the listener there speaks TLS
   bool several_threads = false;
+  bool off_loopback = false;  // other machines reach a listener, which no reload closes
 };
 
 class ProxyControl final : public admin::SessionAdmin {

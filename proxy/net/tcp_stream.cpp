@@ -9,13 +9,6 @@
 
 namespace nono {
 
-namespace {
-
-constexpr std::chrono::milliseconds drain_time{2'000};
-constexpr std::size_t drain_bytes_max = 256 * 1024;
-
-}  // namespace
-
 void use_cubic(int fd) noexcept {
   constexpr std::string_view name = "cubic";
   ::setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name.data(), static_cast<socklen_t>(name.size()));
@@ -101,8 +94,8 @@ Awaitable<void> TcpStream::close_gracefully() {
   socket_.shutdown(TcpSocket::shutdown_send, code);
   std::array<char, 4096> rest;
   std::size_t drained = 0;
-  expires_after(drain_time);
-  while (!code && drained < drain_bytes_max) {
+  expires_after(drain_time_max_);
+  while (!code && drained < drain_bytes_max_) {
     auto [failed, count] = co_await socket_.async_receive(net::buffer(rest), as_result);
     code = failed;
     drained += count;

@@ -192,8 +192,11 @@ Engine::RequestDecision Engine::decide_request(const Permit& permit,
     return allow(permit.because(), std::string(request.path));
   }
 
+  // Where a key is put into requests, its rules say what it may be used for: observing a job is no
+  // reason to let it do more with the key.
+  const bool keyed = allowed != nullptr && !allowed->routes.empty();
   const auto refuse_or_observe = [&](Refusal refusal, std::string path) {
-    if (!rules.observe) return refuse(std::move(refusal));
+    if (!rules.observe || keyed) return refuse(std::move(refusal));
     RequestDecision decision =
         allow(Because{Reason::observed, refusal.because.rule}, std::move(path));
     decision.refusal = std::move(refusal);

@@ -179,10 +179,11 @@ TEST_CASE("a body is wiped once it is taken apart, well formed or not") {
 TEST_CASE("what cannot be understood is refused, and no value is repeated") {
   const TempDir dir;
   Scene scene(dir / "admin.sock");
-  const std::string deep = std::string(20'000, '[') + std::string(20'000, ']');
+  const std::string deep = std::string(30'000, '[') + std::string(30'000, ']');
   for (const std::string& body : {std::string("{"),
                                   std::string("[]"),
                                   std::string("null"),
+                                  "{\"network\":" + deep + "}",
                                   std::string("\"key-1\""),
                                   std::string("{\"a\":1}x"),
                                   std::string(R"({"name":"a","name":"b"})"),

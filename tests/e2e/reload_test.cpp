@@ -1,5 +1,7 @@
 // nono.yaml and the keys read again while the proxy runs: by SIGHUP and because the file changed.
 
+#include <filesystem>
+
 #include "tests/e2e/session_scene.hpp"
 
 namespace nono::testing {
@@ -167,6 +169,35 @@ TEST_CASE("keys are read again, tokens and phantoms stay") {
   CHECK(read_file(env) == variables);
 }
 
+TEST_CASE("roots for upstreams are read again when their file has changed") {
+  const auto stage = Stage::make();
+  if (!stage) return;
+  const std::string roots = stage->dir() / "roots.pem";
+  const Finished made =
+      run({{"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+            "-nodes", "-days", "2", "-subj", "/CN=another", "-keyout", stage->dir() / "another.key",
+            "-out", roots},
+           plain_environment(stage->home()),
+           stage->project(),
+           {},
+           ""});
+  REQUIRE(made.code == 0);
+  SessionScene scene(*stage,
+                     fmt::format("sessions:\n- {{name: a, token: env://TOKEN_A, network: "
+                                 "{{allow_domain: [\"https://example.com/**\"], "
+                                 "allow_private: [127.0.0.0/8], upstream_ca: [\"{}\"]}}}}\n",
+                                 roots),
+                     both_tokens);
+  const auto ask = [&] {
+    return scene.status(scene.url(token_a), "https://example.com/hello", {"-k"});
+  };
+  CHECK(ask() == "502");
+  std::filesystem::copy_file(stage->ca_file(), roots,
+                             std::filesystem::copy_options::overwrite_existing);
+  REQUIRE(scene.reload());
+  CHECK(ask() == "200");
+}
+
 TEST_CASE("a generated token is the same after a reload, and a time to live runs on") {
   const auto stage = Stage::make();
   if (!stage) return;
@@ -200,6 +231,20 @@ TEST_CASE("a changed file is noticed without a signal, and a wrong one changes n
   REQUIRE(proxy.process().wait_for("is in force"));
   CHECK(status(host_a) == "200");
   CHECK(status(main_host) == "403");
+}
+
+TEST_CASE("a reload does not lift the token where other machines reach a listener") {
+  const auto stage = Stage::make();
+  if (!stage) return;
+  const std::string rules = "network: {allow_domain: [example.com]}\nreload_on_change: false\n";
+  const std::string config = stage->dir().write("off.yaml", rules + "listen: [\"0.0.0.0:0\"]\n");
+  Process process(stage->nono({"proxy", "--config", config, "--insecure-listen"}));
+  REQUIRE(process.wait_for("listening on "));
+  // The listener of before stays open, whatever the file says of it now.
+  stage->dir().write("off.yaml", rules + "listen: [127.0.0.1]\nauth: {required: false}\n");
+  process.signal(SIGHUP);
+  REQUIRE(process.wait_for("nothing was changed"));
+  CHECK_THAT(process.err(), Contains("auth.required: false is for loopback only"));
 }
 
 TEST_CASE("what a reload cannot change is said") {

@@ -112,6 +112,40 @@ TEST_CASE("a handshake that is never finished is let go and holds up nobody") {
   CHECK_THAT(ended.err, !Contains("Sanitizer"));
 }
 
+// Asks for something without a token, and stays when it has been answered and told goodbye.
+constexpr const char* lingering_script = R"(
+import signal, socket, ssl, sys
+context = ssl.create_default_context()
+context.check_hostname = False
+context.verify_mode = ssl.CERT_NONE
+held = []
+for i in range(int(sys.argv[3])):
+    raw = socket.create_connection((sys.argv[1], int(sys.argv[2])), 20)
+    s = context.wrap_socket(raw, suppress_ragged_eofs=True)
+    s.sendall(b"GET http://x.test/ HTTP/1.1\r\nHost: x.test\r\nConnection: close\r\n\r\n")
+    answer = b""
+    while got := s.recv(4096):
+        answer += got
+    print("%d answered %s" % (i, answer[9:12].decode()), flush=True)
+    held.append(s)
+signal.pause()
+)";
+
+TEST_CASE("who has been answered and told goodbye keeps no place by staying") {
+  const auto stage = Stage::make();
+  if (!stage) return;
+  TlsScene scene(*stage, {"--max-connections", "3"});
+  Process lingering({{"/usr/bin/python3", "-c", lingering_script, stage->address(),
+                      std::to_string(scene.proxy().port()), "3"},
+                     plain_environment("/"),
+                     "/",
+                     {},
+                     ""});
+  REQUIRE(lingering.wait_for("2 answered 407"));
+  CHECK(
+      eventually([&] { return scene.curl(scene.url(), {"http://example.com/hello"}).code == 0; }));
+}
+
 TEST_CASE("fifty megabytes go up and down through an HTTPS proxy unharmed") {
   const auto stage = Stage::make();
   if (!stage) return;

@@ -19,7 +19,7 @@ class Client {
  public:
   Client(const std::string& address, std::uint16_t port);
   explicit Client(UniqueFd fd);
-  void send(std::string_view text);
+  bool send(std::string_view text);  // false: the peer has closed
   void finish_sending();
   std::string receive_until(
       std::string_view end);  // up to and with `end`; what came if the peer closed

@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 
 #include "tests/proxy/session_scene.hpp"
+#include "tests/support/fake_dns.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/temp_dir.hpp"
 
@@ -151,6 +152,39 @@ TEST_CASE("revoking closes the tunnels of one session and of no other, its liste
   CHECK(echoes(of_b));
 }
 
+TEST_CASE("a request that waits for a name when its session is revoked never leaves") {
+  std::atomic<int> heads{0};
+  Origin origin([&](Client& connection) {
+    if (!connection.receive_until("\r\n\r\n").empty()) ++heads;
+    connection.send("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+  });
+  FakeDns dns;
+  dns.add_a("slow.test", "127.0.0.1");
+  dns.set_fault(DnsFault::hold);
+  Running proxy(1);
+  for (const char* name : {"a", "b"}) {
+    SessionSetup setup = session_setup(name, std::string(name) + "-token", {"slow.test:*"});
+    setup.config.dns_servers = {dns.endpoint()};
+    REQUIRE(proxy.sessions().add(std::move(setup)));
+  }
+  const auto send = [&](Client& client, const std::string& token) {
+    client.send(
+        fmt::format("GET http://slow.test:{0}/ HTTP/1.1\r\nHost: slow.test:{0}\r\n"
+                    "Proxy-Authorization: Bearer {1}\r\nConnection: close\r\n\r\n",
+                    origin.port(), token));
+  };
+  Client of_a = proxy.connect();
+  send(of_a, "a-token");
+  REQUIRE(dns.wait_for_queries(2));
+  Client of_b = proxy.connect();
+  send(of_b, "b-token");
+  REQUIRE(proxy.sessions().revoke("a"));
+  CHECK(of_a.receive_all().empty());
+  dns.release();
+  CHECK(Running::status(of_b.receive_all()) == "204");
+  CHECK(heads == 1);
+}
+
 TEST_CASE("what began before a reload goes on, and ends with a revocation after it") {
   Origin origin(echo);
   Running proxy;
@@ -165,6 +199,30 @@ TEST_CASE("what began before a reload goes on, and ends with a revocation after 
   CHECK_THROWS(proxy.tunnel("a-token", origin.port()));
   REQUIRE(proxy.sessions().revoke("a"));
   CHECK_FALSE(echoes(tunnel));
+}
+
+TEST_CASE("two sessions with one token are refused as a whole, for it would open either's rules") {
+  Origin origin(serve_http);
+  Running proxy;
+  const auto pair = [](const std::string& token_of_b) {
+    std::vector<SessionSetup> sessions;
+    sessions.push_back(of_file("a"));
+    sessions.push_back(of_file("b"));
+    sessions.back().token = Secret(token_of_b);
+    return sessions;
+  };
+  for (const char* taken : {"a-token", "main-token"}) {
+    const auto applied = proxy.sessions().apply(reload_with(pair(taken)));
+    REQUIRE_FALSE(applied.has_value());
+    CHECK(applied.error().what.find(" b ") != std::string::npos);
+    CHECK(applied.error().what.find(taken) == std::string::npos);
+    CHECK(proxy.ask("a-token", origin.port()) == "407");
+  }
+  CHECK(proxy.sessions().apply(reload_with(pair("b-token"))));
+  // Without a token only their own listeners lead to them: that is none in common.
+  std::vector<SessionSetup> tokenless = pair("");
+  tokenless.front().token = Secret("");
+  CHECK(proxy.sessions().apply(reload_with(std::move(tokenless))));
 }
 
 TEST_CASE("a reload that cuts, or that has a session no more, closes its tunnels") {
