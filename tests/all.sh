@@ -19,16 +19,18 @@ run_ctest() {
   closing_lines+=("$name: $(grep -E '^[0-9]+% tests passed' "$log")")
 }
 
-# The SDK that the end-to-end tests drive. Without a package index the tests that need it say so and skip.
-make_sdk_venv() {
-  local venv=build/venv
-  [ -e "$venv/.ready" ] && return 0
-  say "a virtual environment with the vendor's SDK"
+# The SDK that the end-to-end tests drive, and Prometheus's own parser. Without a package index the tests that need
+# them say so and skip.
+make_test_venv() {
+  local venv=build/venv packages='openai prometheus_client'
+  [ "$(cat "$venv/.ready" 2> /dev/null)" = "$packages" ] && return 0
+  say "a virtual environment with $packages"
   /usr/bin/python3 -m venv "$venv"
-  if "$venv/bin/pip" install -q --disable-pip-version-check openai; then
-    touch "$venv/.ready"
+  # shellcheck disable=SC2086  # a list of names
+  if "$venv/bin/pip" install -q --disable-pip-version-check $packages; then
+    echo "$packages" > "$venv/.ready"
   else
-    echo "bootstrap: no SDK: pip could not install openai; its tests will be skipped by name"
+    echo "bootstrap: pip could not install $packages; the tests that need them will be skipped by name"
   fi
 }
 
@@ -44,7 +46,7 @@ in_network() {
 
 run_all_tests() {
   mkdir -p build
-  make_sdk_venv
+  make_test_venv
   export NONO_TEST_VENV="$PWD/build/venv"
   # Reports of the sanitizers name functions and lines.
   export ASAN_SYMBOLIZER_PATH=/usr/bin/llvm-symbolizer-19

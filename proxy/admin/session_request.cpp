@@ -126,6 +126,10 @@ Result<SessionRequest> parse_session_request(std::string& body) {
   if (auto taken = take_extends(root, out); !taken) return fail(taken.error());
   if (auto taken = take_ttl(root); !taken) return fail(taken.error());
   if (root.contains("token")) return bad("token: the proxy makes it");
+  // Who asks need not be who may write where the proxy may.
+  if (root.contains("env_file")) {
+    return bad("env_file: who makes a session writes it (nono session create --env-file)");
+  }
   out.entry = root.dump();
   return out;
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 
@@ -19,6 +20,7 @@
 #include "proxy/cli/private_directory.hpp"
 #include "proxy/cli/process.hpp"
 #include "proxy/cli/proxy_control.hpp"
+#include "proxy/cli/session_env.hpp"
 #include "proxy/cli/session_settings.hpp"
 #include "proxy/cli/signals.hpp"
 #include "proxy/intercept/bundle.hpp"
@@ -45,6 +47,7 @@ struct Proxy {
   Listening listening;
   std::vector<std::string> dns_places;
   OpenListeners open;
+  std::vector<SessionEnv> envs;  // of the file's sessions
 };
 
 Result<std::shared_ptr<intercept::CertificateAuthority>> make_authority(Proxy& proxy) {
@@ -205,9 +208,11 @@ void say_at_start(const Proxy& proxy) {
         "the preset token is short enough to be guessed; openssl rand -hex 32 makes a better one");
   }
   for (const PlannedSession& session : plan.sessions) {
+    const auto has_file = [&](const SessionEnv& env) { return env.session == session.config.name; };
     if (session.token_preset || !session.listen.empty()) continue;
+    if (std::any_of(proxy.envs.begin(), proxy.envs.end(), has_file)) continue;
     log(LogLevel::warn, "nobody knows the token of session " + session.config.name +
-                            ": give it token: env://NAME or a listener of its own");
+                            ": give it an env_file, token: env://NAME or a listener of its own");
   }
   log(LogLevel::info, "the proxy confines nobody: only programs that use it are filtered");
   if (proxy.options.common.verbose > 0 && !proxy.bundle_path.empty()) {
@@ -243,11 +248,11 @@ Result<void> announce(const Proxy& proxy) {
     const Variables variables = proxy_variables(access, plan.main->credentials);
     if (format == EnvFileFormat::github) {
       // Before the file is written, so that no later line of the job can show them.
-      std::string masks = "::add-mask::" + plan.main->token + "\n";
+      std::vector<std::string> secrets{plan.main->token};
       for (const PlannedCredential& credential : plan.main->credentials) {
-        masks += "::add-mask::" + credential.phantom + "\n";
+        secrets.push_back(credential.phantom);
       }
-      print_out(masks);
+      print_out(github_masks(secrets));
     }
     Result<void> written = write_env_file(absolute(*file, proxy.user), format, variables);
     if (!written) return written;
@@ -328,16 +333,20 @@ Result<void> open_status(const Proxy& proxy, Server& server) {
   return {};
 }
 
-// Serves until told to stop.
-int run_server(Proxy& proxy, Server& server) {
+ProxyPlace place_of(const Proxy& proxy) {
   ProxyPlace place;
   place.authority = proxy.listening.authority.value_or("");
   place.bundle_path = proxy.bundle_path;
   place.tls = !proxy.plan.tls_cert.empty();
   place.off_loopback = proxy.listening.off_loopback;
   place.several_threads = proxy.options.threads.value_or(proxy.plan.file.threads.value_or(1)) > 1;
-  ProxyControl control(server, proxy.options, proxy.user, proxy.log, proxy.plan.file, place,
-                       std::move(proxy.keepsakes), proxy.open);
+  return place;
+}
+
+// Serves until told to stop.
+int run_server(Proxy& proxy, Server& server) {
+  ProxyControl control(server, proxy.options, proxy.user, proxy.log, proxy.plan.file,
+                       place_of(proxy), std::move(proxy.keepsakes), proxy.open);
   auto beside = std::make_unique<admin::AdminThread>();
   Result<std::optional<admin::AdminSocket>> socket = open_admin(proxy, control, *beside);
   if (!socket) return complain(socket.error());
@@ -351,6 +360,9 @@ int run_server(Proxy& proxy, Server& server) {
   }
   if (Result<void> opened = open_status(proxy, server); !opened) return complain(opened.error());
   beside->start();
+  if (Result<void> written = control.write_env_files(proxy.envs); !written) {
+    return complain(written.error());
+  }
   if (Result<void> said = announce(proxy); !said) return complain(said.error());
   server.on_end([&] {
     watch.reset();
@@ -387,6 +399,9 @@ int serve(Proxy& proxy) {
   if (Result<void> planned = plan_audit(proxy, server); !planned) return complain(planned.error());
   server.on_record = [log = proxy.log](const audit::Record& record) { say_decision(log, record); };
   server.version = NONO_VERSION;
+  auto envs = session_envs(proxy.plan.file.sessions, server.sessions, place_of(proxy));
+  if (!envs) return complain(envs.error());
+  proxy.envs = std::move(*envs);
   say_at_start(proxy);
   Result<std::unique_ptr<Server>> made = Server::make(std::move(server));
   if (!made) return complain(made.error());
@@ -411,7 +426,7 @@ int proxy_command(const ProxyOptions& options, const UserContext& user) {
   Step<ProxyPlan> plan = make_plan(options, user, keepsakes);
   if (!plan) return complain(plan.error().error, plan.error().exit_code);
   const Logger log(level_of(options, plan->file));
-  Proxy proxy{options, user, *signals, log, std::move(*plan), std::move(keepsakes), {},
+  Proxy proxy{options, user, *signals, log, std::move(*plan), std::move(keepsakes), {}, {},
               {},      {},   {},       {}};
   return serve(proxy);
 }

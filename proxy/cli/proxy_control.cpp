@@ -83,6 +83,11 @@ ProxyControl::ProxyControl(Server& server, const ProxyOptions& options, const Us
 
 ProxyControl::~ProxyControl() = default;
 
+Result<void> ProxyControl::write_env_files(const std::vector<SessionEnv>& envs) {
+  if (Result<void> staged = env_files_.stage(envs); !staged) return staged;
+  return env_files_.put_in_place();
+}
+
 void ProxyControl::reload(std::string why) {
   thread_.post([this, why = std::move(why)] {
     log_(LogLevel::info, "reading the configuration again: " + why);
@@ -148,11 +153,18 @@ Result<void> ProxyControl::reload_now() {
   }
   Result<Reload> reload = make_reload(*plan);
   if (!reload) return fail(reload.error());
+  Result<std::vector<SessionEnv>> envs =
+      session_envs(plan->file.sessions, reload->sessions, place_);
+  if (!envs) return fail(envs.error());
+  if (Result<void> staged = env_files_.stage(*envs); !staged) return staged;
   OpenListeners open = open_;  // those of admin sessions go on
   for (const SessionSetup& setup : reload->sessions) note_listeners(setup, open);
   if (Result<void> applied = server_.sessions().apply(std::move(*reload)); !applied) {
+    env_files_.unstage();
     return applied;
   }
+  if (Result<void> put = env_files_.put_in_place(); !put)
+    log_(LogLevel::error, with_fix(put.error()));
   for (const std::string& note : plan->file.notes) log_(LogLevel::warn, note);
   for (const std::string& key : changes_for_a_restart(file_, plan->file)) {
     log_(LogLevel::warn, key + " has changed, which takes a restart");
@@ -206,29 +218,21 @@ Result<admin::CreatedSession> ProxyControl::create_now(admin::SessionRequest& re
   };
   Result<std::unique_ptr<keystore::Keystore>> keyring = open_keyring(user_.env);
   if (!keyring) return fail(keyring.error());
-  const std::vector<PlannedCredential> credentials = planned->credentials;
-  ProxyAccess access;
-  access.token = planned->token;
+  const std::string token = planned->token;
   Result<MadeSession> made =
       make_session(std::move(*planned), **keyring, env, place_.several_threads, {});
   if (!made) return fail(made.error());
   admin::CreatedSession created;
   OnExit cleared([&] { remove_socket_files(created.listen); });
   created.name = entry->name;
-  created.token = Secret(access.token);
-  access.authority = place_.authority;
+  created.token = Secret(token);
   for (const SessionListener& listener : made->setup.listeners) {
     created.listen.push_back(listener.place);
-    if (!listener.place.starts_with("unix:")) access.authority = listener.place;
   }
   for (const LoadedCredential& credential : made->setup.credentials) {
     if (!credential.secret) return fail(ErrorCode::secret_missing, credential.missing);
   }
-  const bool own_listener = access.authority != place_.authority;
-  access.tls = place_.tls && !own_listener;
-  if (own_listener) access.token.clear();  // who connects there needs none
-  if (!place_.bundle_path.empty() && !credentials.empty()) access.ca_bundle = place_.bundle_path;
-  if (!access.authority.empty()) created.variables = proxy_variables(access, credentials);
+  created.variables = session_variables(made->setup, place_);
   if (made->setup.ttl) created.expires = std::chrono::system_clock::now() + *made->setup.ttl;
   note_listeners(made->setup, open_);
   {

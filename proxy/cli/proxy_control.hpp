@@ -10,20 +10,12 @@
 #include "proxy/admin/sessions_api.hpp"
 #include "proxy/cli/control_thread.hpp"
 #include "proxy/cli/logger.hpp"
+#include "proxy/cli/session_env.hpp"
 #include "proxy/cli/session_factory.hpp"
 #include "proxy/registry.hpp"
 #include "proxy/server.hpp"
 
 namespace nono::cli {
-
-// How clients reach the proxy, for the variables of new sessions.
-struct ProxyPlace {
-  std::string authority;    // "127.0.0.1:8080"; empty: Unix sockets only
-  std::string bundle_path;  // of the CA; empty: nothing is intercepted
-  bool tls = false;         // the listener there speaks TLS
-  bool several_threads = false;
-  bool off_loopback = false;  // other machines reach a listener, which no reload closes
-};
 
 class ProxyControl final : public admin::SessionAdmin {
  public:
@@ -32,6 +24,9 @@ class ProxyControl final : public admin::SessionAdmin {
                const Logger& log, ProxyConfig file, ProxyPlace place, Keepsakes keepsakes,
                OpenListeners open);
   ~ProxyControl() override;
+
+  // Writes the variables files of the sessions that there are at the start. Before anything else.
+  Result<void> write_env_files(const std::vector<SessionEnv>& envs);
 
   // Reads the configuration, profiles and keys again and puts all of it into force, or says what is
   // wrong and changes nothing. Returns at once.
@@ -65,6 +60,7 @@ class ProxyControl final : public admin::SessionAdmin {
   ProxyConfig file_;
   Keepsakes keepsakes_;
   OpenListeners open_;
+  SessionEnvFiles env_files_;
   mutable std::mutex mutex_;
   std::map<std::string, std::string> profiles_;  // of sessions, as written
   ControlThread thread_;                         // last: its jobs use all of the above

@@ -202,6 +202,7 @@ TEST_CASE("what cannot be understood is refused, and no value is repeated") {
                                   std::string(R"({"ttl_seconds":18446744073709551615})"),
                                   std::string(R"({"ttl_seconds":60,"ttl":"1m"})"),
                                   std::string(R"({"token":"env://X"})"),
+                                  std::string(R"({"env_file":{"path":"/etc/x"}})"),
                                   std::string("{\"a\":\"\xff\"}"),
                                   deep}) {
     INFO(body.substr(0, 60));

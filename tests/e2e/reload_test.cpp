@@ -213,6 +213,43 @@ TEST_CASE("a generated token is the same after a reload, and a time to live runs
   CHECK(scene.status(scene.url(made["token"]), host_a) == "200");
 }
 
+TEST_CASE(
+    "sessions of the file get their variables at the start and with the reload that brings them") {
+  const auto stage = Stage::make();
+  if (!stage) return;
+  const auto session = [&](const std::string& name, const std::string& hosts) {
+    return fmt::format("- {{name: {0}, network: {1}, env_file: {{path: {0}.env}}}}\n", name,
+                       network(*stage, hosts));
+  };
+  const auto job = [&](const std::string& name, const char* url) {
+    return shell(*stage,
+                 fmt::format(". {}; curl -s -o /dev/null -w '%{{http_code}}' {}",
+                             (stage->dir() / (name + ".env")), url),
+                 stage->project())
+        .out;
+  };
+  SessionScene scene(*stage, "sessions:\n" + session("a", "plain.test"));
+  CHECK(job("a", host_a) == "200");
+  CHECK(job("a", host_b) == "403");
+  CHECK_THAT(scene.proxy().process().err(), !Contains("nobody knows the token of session"));
+  const std::string before = read_file(stage->dir() / "a.env");
+
+  // A file that cannot be written: nothing is changed, and the session is not there.
+  scene.write("sessions:\n" + session("a", "index.test") +
+              fmt::format("- {{name: c, network: {}, env_file: {{path: none/c.env}}}}\n",
+                          network(*stage, "index.test")));
+  REQUIRE_FALSE(scene.reload());
+  CHECK_THAT(scene.proxy().process().err(), Contains("the env_file of session c"));
+  CHECK(job("a", host_b) == "403");
+
+  scene.write("sessions:\n" + session("a", "index.test") + session("b", "plain.test"));
+  REQUIRE(scene.reload());
+  CHECK(read_file(stage->dir() / "a.env") == before);
+  CHECK(job("a", host_b) == "200");
+  CHECK(job("b", host_a) == "200");
+  CHECK(job("b", host_b) == "403");
+}
+
 TEST_CASE("a changed file is noticed without a signal, and a wrong one changes nothing") {
   const auto stage = Stage::make();
   if (!stage) return;
