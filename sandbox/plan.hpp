@@ -13,6 +13,7 @@
 #include "config/base/endpoints.hpp"
 #include "config/base/error.hpp"
 #include "config/base/fd.hpp"
+#include "sandbox/backend.hpp"
 
 namespace nono::sandbox {
 
@@ -34,7 +35,11 @@ enum class Network : std::uint8_t {
   blocked,  // own network namespace, no listener at all
 };
 
+class RegisteredPorts;
+
 struct SandboxPlan {
+  Backend backend = Backend::netns;
+  std::vector<Weakness> accepted;  // of the notify backend
   std::vector<std::string> argv;  // argv[0] as the command sees it
   std::string executable;         // resolved absolute path
   std::vector<std::string> env;   // NAME=VALUE, complete
@@ -66,6 +71,9 @@ class SandboxChannel {
   // The TCP listeners made inside the sandbox's network namespace, handed over by SCM_RIGHTS; empty
   // unless Network::proxied. Each was checked to belong to another namespace than ours.
   virtual std::vector<UniqueFd> take_listeners() = 0;
+  // Of the notify backend: its listeners stand on the host's loopback, and only a connection that
+  // is registered here is the command's. Null in other backends.
+  virtual std::shared_ptr<RegisteredPorts> registered_ports() const { return nullptr; }
   virtual int pidfd() const = 0;  // readable when the launcher has ended; owned by this
   virtual Result<void> go() = 0;  // lets the command start
   // Forwards a signal to the command. The command is in our process group, so a terminal's signals
@@ -87,6 +95,9 @@ class SandboxChannel {
 // Always there without a grant: a fresh read-only /proc, /dev/{null,zero,full,random,urandom,tty},
 // an own /dev/pts, and the private temporary directories. Grants at or below /proc and /dev/pts
 // mean nothing more.
+//
+// The notify backend has no private /proc, /dev/pts and temporary directories: its command gets a
+// directory of its own in TMPDIR, and makes no terminals.
 Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan);
 
 }  // namespace nono::sandbox

@@ -18,6 +18,7 @@
 #include "sandbox/linux/capabilities.hpp"
 #include "sandbox/linux/channel.hpp"
 #include "sandbox/linux/namespaces.hpp"
+#include "sandbox/linux/notify/descendants.hpp"
 #include "sandbox/linux/prepared.hpp"
 #include "sandbox/linux/rtnetlink.hpp"
 #include "sandbox/linux/stdio_relay.hpp"
@@ -182,7 +183,10 @@ void run_launcher(const Prepared& prepared, int channel, int go) {
   if (Done done = die_with_parent(prepared.parent); !done) report_and_exit(channel, done.error());
   ::signal(SIGCHLD, SIG_DFL);  // ignoring it would lose the command's status
   if (Done done = close_all_but({channel, go}); !done) report_and_exit(channel, done.error());
-  if (Done done = leave_host(prepared, channel); !done) report_and_exit(channel, done.error());
+  const bool notify = prepared.notify.has_value();
+  if (Done done = notify ? adopt_orphans() : leave_host(prepared, channel); !done) {
+    report_and_exit(channel, done.error());
+  }
 
   tl::expected<StdioPlan, Failure> stdio = plan_stdio();
   if (!stdio) report_and_exit(channel, stdio.error());
@@ -190,14 +194,17 @@ void run_launcher(const Prepared& prepared, int channel, int go) {
   if (!make_job_pipe(jobs)) report_and_exit(channel, {Step::start, errno, {}});
   pid_t init = ::fork();
   if (init < 0) report_and_exit(channel, {Step::start, errno, {}});
+  if (init == 0 && notify) run_supervisor(prepared, *stdio, channel, go, jobs);
   if (init == 0) run_init(prepared, *stdio, channel, go, jobs);
 
   jobs.write.reset();
   ::close(go);
   ::close(channel);  // so that the parent sees the end of I
   stdio->replacement = {};
-  if (!drop_capabilities()) ::_exit(125);  // I dies with us
-  ::_exit(serve(prepared, init, jobs.read.get(), stdio->copies));
+  if (!(notify ? drop_held_capabilities() : drop_capabilities())) ::_exit(125);  // I dies with us
+  const int code = serve(prepared, init, jobs.read.get(), stdio->copies);
+  if (notify) end_descendants({});  // none, unless I was killed
+  ::_exit(code);
 }
 
 }  // namespace nono::sandbox

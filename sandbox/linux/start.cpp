@@ -16,6 +16,7 @@
 #include <cstring>
 
 #include "sandbox/linux/channel.hpp"
+#include "sandbox/linux/notify/private_tmp.hpp"
 #include "sandbox/linux/paths.hpp"
 #include "sandbox/linux/prepared.hpp"
 #include "sandbox/linux/uapi.hpp"
@@ -68,10 +69,18 @@ class LinuxChannel final : public SandboxChannel {
     if (launcher_ <= 0) return;
     ::kill(launcher_, SIGKILL);  // takes everything below it along
     reap();
+    remove_leftovers();
     foreground_.restore();
   }
 
   std::vector<UniqueFd> take_listeners() override { return std::move(listeners_); }
+  std::shared_ptr<RegisteredPorts> registered_ports() const override { return ports_; }
+  // The notify backend's, which stand in our own namespace.
+  void hold(NotifyPrepared& notify) {
+    listeners_ = std::move(notify.listeners);
+    ports_ = notify.ports;
+    private_tmp_ = notify.private_tmp;
+  }
   int pidfd() const override { return pidfd_.get(); }
   Result<void> await_ready(bool expect_listener);
   Result<void> go() override;
@@ -79,6 +88,13 @@ class LinuxChannel final : public SandboxChannel {
   Result<ExitStatus> wait() override;
 
  private:
+  // Of the notify backend, where the process that does it was killed.
+  void remove_leftovers() {
+    if (private_tmp_.empty()) return;
+    channel_.reset();
+    remove_private_tmp(private_tmp_);
+    private_tmp_.clear();
+  }
   void reap() {
     while (::waitpid(launcher_, nullptr, 0) < 0 && errno == EINTR) {
     }
@@ -90,6 +106,8 @@ class LinuxChannel final : public SandboxChannel {
   UniqueFd channel_;
   UniqueFd go_;
   std::vector<UniqueFd> listeners_;
+  std::shared_ptr<RegisteredPorts> ports_;
+  std::string private_tmp_;
   Foreground foreground_;
 };
 
@@ -125,7 +143,7 @@ Result<void> LinuxChannel::await_ready(bool expect_listener) {
           explain({Step::self_check, 0, "the listener is not in a network namespace of its own"}));
     }
   }
-  listeners_ = std::move(report->fds);
+  if (expect_listener) listeners_ = std::move(report->fds);
   return {};
 }
 
@@ -157,6 +175,7 @@ Result<ExitStatus> LinuxChannel::wait() {
   }
   reap();
   foreground_.restore();
+  remove_leftovers();
 
   if (!last) {
     return fail(ErrorCode::io, "the sandbox was killed before the command ended");
@@ -210,16 +229,25 @@ std::vector<char*> pointers_to(const std::vector<std::string>& strings) {
   return pointers;
 }
 
-Prepared prepare(const SandboxPlan& plan) {
+Result<Prepared> prepare(const SandboxPlan& plan) {
   Prepared prepared(plan);
+  FilterOptions options;
+  options.free_internet_sockets = plan.network == Network::open;
+  prepared.supervisor_filter = build_filter(options);
+  if (plan.backend == Backend::notify) {
+    Result<NotifyPrepared> notify = prepare_notify(plan);
+    if (!notify) return fail(notify.error());
+    prepared.notify = std::move(*notify);
+    options.notify = prepared.notify->filter_rules;
+  }
   prepared.uid = ::geteuid();
   prepared.gid = ::getegid();
   prepared.parent = ::getpid();
   prepared.mounts = plan_mounts(plan, prepared.uid);
   prepared.rules = landlock_rules(plan, prepared.mounts.private_directories);
-  prepared.filter = build_filter({.free_internet_sockets = plan.network == Network::open});
+  prepared.filter = build_filter(options);
   prepared.argv = pointers_to(plan.argv);
-  prepared.envp = pointers_to(plan.env);
+  prepared.envp = pointers_to(prepared.notify ? prepared.notify->env : plan.env);
   ::sigaction(SIGCHLD, nullptr, &prepared.child_action);
   return prepared;
 }
@@ -242,7 +270,9 @@ pid_t fork_launcher(Prepared& prepared, int channel, int go) {
 Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan) {
   if (Result<void> checked = check_plan(plan); !checked) return fail(checked.error());
   fill_standard_descriptors();
-  Prepared prepared = prepare(plan);
+  Result<Prepared> made = prepare(plan);
+  if (!made) return fail(made.error());
+  Prepared& prepared = *made;
   auto [ours, theirs] = make_channel();
   auto [go_write, go_read] = make_channel();  // of its own, since another process listens there
   if (!ours || !go_write) return fail(explain({Step::start, errno, {}}));
@@ -254,13 +284,14 @@ Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan) {
   UniqueFd pidfd(static_cast<int>(::syscall(uapi::sys_pidfd_open, launcher, 0)));
   auto channel = std::make_unique<LinuxChannel>(launcher, std::move(pidfd), std::move(ours),
                                                 std::move(go_write));
+  if (prepared.notify) channel->hold(*prepared.notify);
   // After the fork, since the launcher must write its own uid_map: nobody reads our memory from
   // here on.
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || ::prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0) {
     return fail(explain({Step::self_check, errno, "this process stays dumpable"}));
   }
   if (channel->pidfd() < 0) return fail(explain({Step::start, errno, "pidfd_open"}));
-  Result<void> ready = channel->await_ready(plan.network == Network::proxied);
+  Result<void> ready = channel->await_ready(plan.network == Network::proxied && !prepared.notify);
   if (!ready) return fail(ready.error());
   return channel;
 }
