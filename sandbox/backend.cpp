@@ -39,8 +39,8 @@ std::string_view describe(Weakness weakness) {
 }
 
 const std::vector<Weakness>& all_weaknesses() {
-  static const std::vector<Weakness> all = {
-      Weakness::no_landlock_net, Weakness::unscoped_signals, Weakness::host_terminals};
+  static const std::vector<Weakness> all = {Weakness::no_landlock_net, Weakness::unscoped_signals,
+                                            Weakness::host_terminals};
   return all;
 }
 

@@ -20,8 +20,8 @@ constexpr std::uint32_t registered_bit = 1U << 31;
 constexpr std::uint32_t v4_bit = 1U << 30;
 
 std::uint32_t seconds_now() {
-  auto since_boot = std::chrono::duration_cast<std::chrono::seconds>(
-      Clock::now().time_since_epoch());
+  auto since_boot =
+      std::chrono::duration_cast<std::chrono::seconds>(Clock::now().time_since_epoch());
   return static_cast<std::uint32_t>(since_boot.count());
 }
 

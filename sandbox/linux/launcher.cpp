@@ -1,13 +1,10 @@
 // L: the one process of the sandbox that the host sees as the parent's child.
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,6 +18,7 @@
 #include "sandbox/linux/notify/descendants.hpp"
 #include "sandbox/linux/prepared.hpp"
 #include "sandbox/linux/rtnetlink.hpp"
+#include "sandbox/linux/sockets.hpp"
 #include "sandbox/linux/stdio_relay.hpp"
 
 namespace nono::sandbox {
@@ -48,19 +46,6 @@ Done close_all_but(std::initializer_list<int> kept) {
   return {};
 }
 
-tl::expected<UniqueFd, Failure> listen_on(Port port) {
-  UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port.value());
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (!socket || ::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
-      ::listen(socket.get(), SOMAXCONN) != 0) {
-    return failed(Step::listener, errno);
-  }
-  return socket;
-}
-
 Done leave_host(const Prepared& prepared, int channel) {
   // A caller that changed its uid is not dumpable, and could then not write its own uid_map.
   if (::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) return failed(Step::start, errno);
@@ -74,16 +59,12 @@ Done leave_host(const Prepared& prepared, int channel) {
     if (Done done = set_up_loopback(); !done) return done;
   }
 
+  if (prepared.plan.network == Network::proxied) {
+    if (Done done = hand_over_sockets(prepared.plan, channel); !done) return done;
+  }
   Report ready;
   ready.kind = Report::Kind::ready;
-  std::vector<int> fds;
-  if (prepared.plan.network == Network::proxied) {
-    tl::expected<UniqueFd, Failure> listener = listen_on(prepared.plan.proxy.http);
-    if (!listener) return tl::unexpected<Failure>(listener.error());
-    fds.push_back(listener->get());
-    ready.fds.push_back(std::move(*listener));
-  }
-  if (!send_report(channel, ready, fds)) return failed(Step::peer_gone, errno);
+  if (!send_report(channel, ready)) return failed(Step::peer_gone, errno);
   return {};
 }
 

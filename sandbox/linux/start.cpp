@@ -73,18 +73,21 @@ class LinuxChannel final : public SandboxChannel {
     foreground_.restore();
   }
 
-  std::vector<UniqueFd> take_listeners() override { return std::move(listeners_); }
+  SandboxSockets take_sockets() override { return std::move(sockets_); }
   std::shared_ptr<RegisteredPorts> registered_ports() const override { return ports_; }
-  // The notify backend's, which stand in our own namespace.
+  // What the notify backend made in our own namespace.
   void hold(NotifyPrepared& notify) {
-    listeners_ = std::move(notify.listeners);
+    sockets_ = std::move(notify.sockets);
     ports_ = notify.ports;
     private_tmp_ = notify.private_tmp;
   }
   int pidfd() const override { return pidfd_.get(); }
-  Result<void> await_ready(bool expect_listener);
+  Result<void> await_ready(const SandboxPlan& plan);
   Result<void> go() override;
   Result<void> signal(int number) override;
+  int inner_sockets_fd() const override { return channel_.get(); }
+  bool ask_for_inner_socket(bool v6) override;
+  InnerSocket take_inner_socket() override;
   Result<ExitStatus> wait() override;
 
  private:
@@ -94,6 +97,12 @@ class LinuxChannel final : public SandboxChannel {
     channel_.reset();
     remove_private_tmp(private_tmp_);
     private_tmp_.clear();
+  }
+  Result<void> adopt(Report report);
+  // The first report of a failure is the cause of those that follow.
+  void keep(Report report) {
+    bool decided = last_ && last_->kind != Report::Kind::exited;
+    if (!decided) last_ = std::move(report);
   }
   void reap() {
     while (::waitpid(launcher_, nullptr, 0) < 0 && errno == EINTR) {
@@ -105,7 +114,8 @@ class LinuxChannel final : public SandboxChannel {
   UniqueFd pidfd_;
   UniqueFd channel_;
   UniqueFd go_;
-  std::vector<UniqueFd> listeners_;
+  SandboxSockets sockets_;
+  std::optional<Report> last_;  // of how it ended
   std::shared_ptr<RegisteredPorts> ports_;
   std::string private_tmp_;
   Foreground foreground_;
@@ -127,23 +137,55 @@ bool is_of_another_namespace(int listener) {
   return ours != 0 && theirs != 0 && ours != theirs;
 }
 
-Result<void> LinuxChannel::await_ready(bool expect_listener) {
-  pollfd poll = {channel_.get(), POLLIN, 0};
-  int count = ::poll(&poll, 1, static_cast<int>(ready_deadline.count()));
-  if (count == 0) return fail(explain({Step::start, ETIMEDOUT, "no answer from the launcher"}));
-  std::optional<Report> report = receive_report(channel_.get());
-  if (!report) return fail(explain({Step::peer_gone, 0, "the launcher ended early"}));
-  if (report->kind != Report::Kind::ready) return fail(explain(report->failure));
-  if (report->fds.size() != (expect_listener ? 1U : 0U)) {
+Result<void> LinuxChannel::await_ready(const SandboxPlan& plan) {
+  for (;;) {
+    pollfd poll = {channel_.get(), POLLIN, 0};
+    int count = ::poll(&poll, 1, static_cast<int>(ready_deadline.count()));
+    if (count == 0) return fail(explain({Step::start, ETIMEDOUT, "no answer from the launcher"}));
+    std::optional<Report> report = receive_report(channel_.get());
+    if (!report) return fail(explain({Step::peer_gone, 0, "the launcher ended early"}));
+    if (report->kind == Report::Kind::ready) break;
+    if (report->kind != Report::Kind::sockets) return fail(explain(report->failure));
+    if (Result<void> adopted = adopt(std::move(*report)); !adopted) return adopted;
+  }
+  if (plan.backend == Backend::notify) return {};  // its sockets are made here
+  const bool proxied = plan.network == Network::proxied;
+  const bool dns = proxied && plan.capture.dns;
+  if (sockets_.proxy.valid() != proxied || sockets_.dns_udp.valid() != dns ||
+      sockets_.dns_tcp.valid() != dns) {
     return fail(explain({Step::listener, EPROTO, {}}));
   }
-  for (const UniqueFd& listener : report->fds) {
-    if (!is_of_another_namespace(listener.get())) {
+  return {};
+}
+
+// Takes over what one message brought.
+Result<void> LinuxChannel::adopt(Report report) {
+  for (UniqueFd& socket : report.fds) {
+    if (!is_of_another_namespace(socket.get())) {
       return fail(
-          explain({Step::self_check, 0, "the listener is not in a network namespace of its own"}));
+          explain({Step::self_check, 0, "a socket is not in a network namespace of its own"}));
+    }
+    switch (static_cast<SocketRole>(report.status)) {
+      case SocketRole::proxy:
+        sockets_.proxy = std::move(socket);
+        break;
+      case SocketRole::captured_all:
+        sockets_.all_ports = true;
+        sockets_.captured.push_back(std::move(socket));
+        break;
+      case SocketRole::captured:
+        sockets_.captured.push_back(std::move(socket));
+        break;
+      case SocketRole::dns_udp:
+        sockets_.dns_udp = std::move(socket);
+        break;
+      case SocketRole::dns_tcp:
+        sockets_.dns_tcp = std::move(socket);
+        break;
+      default:
+        return fail(explain({Step::listener, EPROTO, {}}));
     }
   }
-  if (expect_listener) listeners_ = std::move(report->fds);
   return {};
 }
 
@@ -160,19 +202,37 @@ Result<void> LinuxChannel::go() {
 
 Result<void> LinuxChannel::signal(int number) {
   if (number <= 0 || number > SIGRTMAX) return fail(ErrorCode::bad_input, "no such signal");
-  if (send_signal_request(channel_.get(), number)) return {};
+  if (send_request(channel_.get(), Request::Kind::signal, number)) return {};
   if (errno == EPIPE || errno == ECONNRESET) return {};  // it has just ended
   return fail(errno_error(errno, "cannot forward a signal"));
 }
 
+bool LinuxChannel::ask_for_inner_socket(bool v6) {
+  return send_request(channel_.get(), Request::Kind::socket, v6 ? AF_INET6 : AF_INET);
+}
+
+SandboxChannel::InnerSocket LinuxChannel::take_inner_socket() {
+  using State = InnerSocket::State;
+  for (;;) {
+    std::optional<Report> report = receive_report(channel_.get(), MSG_DONTWAIT);
+    if (!report) return {errno == EAGAIN ? State::none_yet : State::over, {}};
+    if (report->kind != Report::Kind::inner_socket) {
+      keep(std::move(*report));
+      continue;
+    }
+    if (report->fds.size() != 1 || !is_of_another_namespace(report->fds[0].get())) {
+      return {State::none, {}};
+    }
+    return {State::one, std::move(report->fds[0])};
+  }
+}
+
 Result<ExitStatus> LinuxChannel::wait() {
   if (launcher_ <= 0) return fail(ErrorCode::internal, "the sandbox was waited for already");
-  std::optional<Report> last;
   while (std::optional<Report> report = receive_report(channel_.get())) {
-    // The first report of a failure is the cause of those that follow.
-    bool decided = last && last->kind != Report::Kind::exited;
-    if (!decided) last = std::move(report);
+    if (report->kind != Report::Kind::inner_socket) keep(std::move(*report));
   }
+  const std::optional<Report>& last = last_;
   reap();
   foreground_.restore();
   remove_leftovers();
@@ -291,7 +351,7 @@ Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan) {
     return fail(explain({Step::self_check, errno, "this process stays dumpable"}));
   }
   if (channel->pidfd() < 0) return fail(explain({Step::start, errno, "pidfd_open"}));
-  Result<void> ready = channel->await_ready(plan.network == Network::proxied && !prepared.notify);
+  Result<void> ready = channel->await_ready(plan);
   if (!ready) return fail(ready.error());
   return channel;
 }

@@ -35,12 +35,12 @@ constexpr std::uint32_t number(long call) {
 // There is no IPC namespace: System V objects of this user are those of the host. And without
 // read-only mounts nothing else stops extended attributes and owners from being changed.
 constexpr long refused_calls[] = {
-    SYS_shmget,       SYS_shmat,        SYS_shmctl,    SYS_msgget,      SYS_msgsnd,
-    SYS_msgrcv,       SYS_msgctl,       SYS_semget,    SYS_semop,       SYS_semtimedop,
-    SYS_semctl,       SYS_fchown,       SYS_fchownat,  SYS_setxattr,    SYS_lsetxattr,
-    SYS_fsetxattr,    SYS_removexattr,  SYS_lremovexattr, SYS_fremovexattr,
+    SYS_shmget,    SYS_shmat,       SYS_shmctl,       SYS_msgget,       SYS_msgsnd,
+    SYS_msgrcv,    SYS_msgctl,      SYS_semget,       SYS_semop,        SYS_semtimedop,
+    SYS_semctl,    SYS_fchown,      SYS_fchownat,     SYS_setxattr,     SYS_lsetxattr,
+    SYS_fsetxattr, SYS_removexattr, SYS_lremovexattr, SYS_fremovexattr,
 #if defined(__x86_64__)
-    SYS_chown,        SYS_lchown,
+    SYS_chown,     SYS_lchown,
 #endif
 };
 

@@ -63,14 +63,6 @@ void clear_option(int socket, int level, int option) {
   ::setsockopt(socket, level, option, &off, sizeof off);  // where it fails, the bind does
 }
 
-std::uint16_t own_port(int socket) {
-  AnyAddress own;
-  own.size = sizeof own.storage;
-  if (::getsockname(socket, own.get(), &own.size) != 0) return 0;
-  // The port lies at the same place for both families.
-  return ntohs(reinterpret_cast<const sockaddr_in*>(&own.storage)->sin_port);
-}
-
 // One in 127.0.0.0/8 other than the usual, for when all its ports are taken or wait for their last
 // packets.
 std::uint32_t another_loopback_address() {
@@ -90,6 +82,20 @@ int check_tcp_socket(int socket, bool v6) {
     return EACCES;
   }
   return (family == AF_INET6) == v6 ? 0 : EAFNOSUPPORT;
+}
+
+std::uint16_t own_port(int socket) {
+  AnyAddress own;
+  own.size = sizeof own.storage;
+  if (::getsockname(socket, own.get(), &own.size) != 0) return 0;
+  // The port lies at the same place for both families.
+  return ntohs(reinterpret_cast<const sockaddr_in*>(&own.storage)->sin_port);
+}
+
+bool bind_port(int socket, std::uint16_t port, bool v6) {
+  if (v6) clear_option(socket, IPPROTO_IPV6, IPV6_V6ONLY);
+  AnyAddress own = on_loopback(INADDR_LOOPBACK, port, v6);
+  return ::bind(socket, own.get(), own.size) == 0;
 }
 
 std::optional<Source> bind_to_loopback(int socket, bool v6) {
@@ -115,9 +121,7 @@ std::optional<Source> bind_to_loopback(int socket, bool v6) {
 }
 
 int connect_to_loopback(int socket, const Route& route) {
-  AnyAddress target = route.v6_loopback
-                          ? v6_address(in6addr_loopback, route.port)
-                          : on_loopback(INADDR_LOOPBACK, route.port, route.v6_socket);
+  AnyAddress target = on_loopback(INADDR_LOOPBACK, route.port, route.v6_socket);
   // The mode is the command's as well as ours, so it is changed for this call alone.
   const int flags = ::fcntl(socket, F_GETFL);
   const bool blocking = (flags & O_NONBLOCK) == 0;

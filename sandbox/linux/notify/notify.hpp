@@ -23,11 +23,12 @@ struct JobPipe;
 struct NotifyPrepared {
   std::vector<LandlockRule> rules;
   NotifyRules filter_rules;
-  bool no_tcp = false;              // Landlock: no TCP port at all
-  std::vector<std::string> env;     // the command's
-  std::string private_tmp;          // empty: none
-  std::vector<UniqueFd> listeners;  // the parent's, on the host's loopback
+  bool no_tcp = false;           // Landlock: no TCP port at all
+  std::vector<std::string> env;  // the command's
+  std::string private_tmp;       // empty: none
+  SandboxSockets sockets;        // the parent's, on the host's loopback
   RouteTable routes;
+  std::vector<Port> listen_ports;
   std::shared_ptr<RegisteredPorts> ports;  // null: nothing is supervised
 
   bool supervised() const { return ports != nullptr; }

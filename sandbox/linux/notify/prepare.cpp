@@ -28,8 +28,7 @@ Result<UniqueFd> listen_on_loopback(std::uint16_t& port) {
   auto* generic = reinterpret_cast<sockaddr*>(&address);
   socklen_t size = sizeof address;
   if (!socket || ::bind(socket.get(), generic, size) != 0 ||
-      ::listen(socket.get(), SOMAXCONN) != 0 ||
-      ::getsockname(socket.get(), generic, &size) != 0) {
+      ::listen(socket.get(), SOMAXCONN) != 0 || ::getsockname(socket.get(), generic, &size) != 0) {
     return fail(errno_error(errno, "cannot listen on 127.0.0.1 for the proxy"));
   }
   port = ntohs(address.sin_port);
@@ -43,13 +42,13 @@ Result<void> check_weaknesses(const SandboxPlan& plan) {
     if (std::find(plan.accepted.begin(), plan.accepted.end(), weakness) != plan.accepted.end()) {
       continue;
     }
-    return fail(ErrorCode::not_supported,
-                fmt::format("cannot sandbox with the notify backend: this kernel's Landlock (ABI "
-                            "{}) is too old, so {}",
-                            abi, describe(weakness)),
-                fmt::format("use Linux {} or newer, or accept that with --weak {}",
-                            weakness == Weakness::no_landlock_net ? "6.7" : "6.12",
-                            to_string(weakness)));
+    return fail(
+        ErrorCode::not_supported,
+        fmt::format("cannot sandbox with the notify backend: this kernel's Landlock (ABI "
+                    "{}) is too old, so {}",
+                    abi, describe(weakness)),
+        fmt::format("use Linux {} or newer, or accept that with --weak {}",
+                    weakness == Weakness::no_landlock_net ? "6.7" : "6.12", to_string(weakness)));
   }
   return {};
 }
@@ -99,11 +98,29 @@ Result<void> prepare_network(const SandboxPlan& plan, NotifyPrepared& notify) {
   Result<std::shared_ptr<RegisteredPorts>> ports = RegisteredPorts::make();
   if (!ports) return fail(ports.error());
   notify.ports = *ports;
-  notify.routes.proxy_port = plan.proxy.http.value();
-  Result<UniqueFd> proxy = listen_on_loopback(notify.routes.proxy_listener);
+  RouteTable& routes = notify.routes;
+  routes.proxy_port = plan.proxy.http.value();
+  routes.all_ports = plan.capture.all_ports != AllPorts::off;
+  routes.ports = plan.capture.ports;
+  routes.loopback_ports = plan.capture.loopback_ports;
+  notify.listen_ports = plan.listen_ports;
+  notify.filter_rules.listening_asks = !plan.listen_ports.empty();
+
+  Result<UniqueFd> proxy = listen_on_loopback(routes.proxy_listener);
   if (!proxy) return fail(proxy.error());
-  notify.listeners.push_back(std::move(*proxy));
-  resolve_over_tcp(notify.env);
+  notify.sockets.proxy = std::move(*proxy);
+  if (routes.all_ports || !routes.ports.empty() || !routes.loopback_ports.empty()) {
+    Result<UniqueFd> captured = listen_on_loopback(routes.capture_listener);
+    if (!captured) return fail(captured.error());
+    notify.sockets.captured.push_back(std::move(*captured));
+    notify.sockets.all_ports = routes.all_ports;
+  }
+  if (plan.capture.dns) {
+    Result<UniqueFd> dns = listen_on_loopback(routes.dns_listener);
+    if (!dns) return fail(dns.error());
+    notify.sockets.dns_tcp = std::move(*dns);
+    resolve_over_tcp(notify.env);
+  }
   return {};
 }
 

@@ -4,8 +4,8 @@
 #include <netinet/in.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <array>
+#include <cerrno>
 #include <cstring>
 
 namespace nono::sandbox {
@@ -27,7 +27,13 @@ Address copy_as(std::span<const std::byte> bytes) {
   return address;
 }
 
-// The address alone, or why not. The kernel reads no further than the family's own size.
+bool contains(const std::vector<Port>& ports, std::uint16_t port) {
+  return std::any_of(ports.begin(), ports.end(), [&](Port one) { return one.value() == port; });
+}
+
+}  // namespace
+
+// The kernel reads no further than the family's own size.
 Route read_destination(std::span<const std::byte> bytes) {
   if (bytes.size() < sizeof(sa_family_t)) return refused(EINVAL);
   Route route;
@@ -54,14 +60,11 @@ Route read_destination(std::span<const std::byte> bytes) {
   }
 }
 
-// To the kernel, connecting to the unspecified address means this host.
 bool is_this_host(const IpAddress& address) {
   if (classify(address) == AddressClass::loopback) return true;
   const auto& bytes = address.bytes();
   return std::all_of(bytes.begin(), bytes.end(), [](std::uint8_t byte) { return byte == 0; });
 }
-
-}  // namespace
 
 Route find_route(std::span<const std::byte> bytes, const RouteTable& table) {
   Route route = read_destination(bytes);
@@ -72,16 +75,12 @@ Route find_route(std::span<const std::byte> bytes, const RouteTable& table) {
 
   if (this_host && port == table.proxy_port) {
     route.port = table.proxy_listener;
-    route.registered = true;
-  } else if (this_host && std::count(table.open_ports.begin(), table.open_ports.end(), port) > 0) {
-    route.port = port;
-    route.v6_loopback = !route.destination.address.is_v4();
+  } else if (this_host && contains(table.loopback_ports, port)) {
+    route.port = table.capture_listener;
   } else if (port == dns_port) {  // on loopback too: a resolver of the host's listens there
     route.port = table.dns_listener;
-    route.registered = true;
-  } else if (!this_host) {
+  } else if (!this_host && (table.all_ports || contains(table.ports, port))) {
     route.port = table.capture_listener;
-    route.registered = true;
   }
   return route.port == 0 ? refused(ECONNREFUSED) : route;
 }

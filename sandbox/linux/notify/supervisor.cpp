@@ -17,6 +17,7 @@
 #include "sandbox/linux/channel.hpp"
 #include "sandbox/linux/notify/connector.hpp"
 #include "sandbox/linux/notify/descendants.hpp"
+#include "sandbox/linux/notify/listening.hpp"
 #include "sandbox/linux/notify/notify.hpp"
 #include "sandbox/linux/notify/private_tmp.hpp"
 #include "sandbox/linux/prepared.hpp"
@@ -65,17 +66,39 @@ bool reap(const Supervision& work, int& status) {
   }
 }
 
-void serve_signal_request(const Supervision& work) {
-  int number = receive_signal_request(work.channel);
-  if (number == 0) end(work, 125);  // the parent is gone
-  if (number > 0) ::kill(work.command, number);
+void serve_request(const Supervision& work) {
+  const Request request = receive_request(work.channel);
+  switch (request.kind) {
+    case Request::Kind::none:
+      return;
+    case Request::Kind::gone:
+      end(work, 125);
+    case Request::Kind::signal:
+      ::kill(work.command, request.value);
+      return;
+    case Request::Kind::socket: {  // there is no network of the command's own to make it in
+      Report none;
+      none.kind = Report::Kind::inner_socket;
+      none.failure.error = EOPNOTSUPP;
+      send_report(work.channel, none);
+      return;
+    }
+  }
 }
 
 void serve_call(const Supervision& work, Connector& connector) {
   std::optional<TrappedCall> call = TrappedCall::receive(work.listener.get());
   if (!call) return;
-  if (call->number() == SYS_connect) return connector.connect(*call);
-  call->answer(EPERM);  // the filter sends us nothing else
+  switch (call->number()) {
+    case SYS_connect:
+      return connector.connect(*call);
+    case SYS_bind:
+      return bind_for(*call, work.notify.listen_ports);
+    case SYS_listen:
+      return listen_for(*call, work.notify.listen_ports);
+    default:
+      call->answer(EPERM);  // the filter sends us nothing else
+  }
 }
 
 // One thread, and nothing in it waits: a connection that takes its time is polled for.
@@ -102,7 +125,7 @@ void serve_call(const Supervision& work, Connector& connector) {
       while (::read(changed.get(), &info, sizeof info) > 0) {
       }
     }
-    if (polls[1].revents != 0) serve_signal_request(work);
+    if (polls[1].revents != 0) serve_request(work);
     if (!connector) continue;
     connector->serve(std::span(polls).subspan(fixed));
     if ((polls[3].revents & POLLIN) != 0) {
