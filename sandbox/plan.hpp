@@ -56,10 +56,10 @@ struct SandboxPlan {
   Backend backend = Backend::netns;
   std::vector<Weakness> accepted;  // of the notify backend
   std::vector<Port> listen_ports;  // the same: where the command may listen on the host's 127.0.0.1
-  std::vector<std::string> argv;  // argv[0] as the command sees it
-  std::string executable;         // resolved absolute path
-  std::vector<std::string> env;   // NAME=VALUE, complete
-  std::string cwd;                // start directory
+  std::vector<std::string> argv;   // argv[0] as the command sees it
+  std::string executable;          // resolved absolute path
+  std::vector<std::string> env;    // NAME=VALUE, complete
+  std::string cwd;                 // start directory
   std::vector<FsGrant> grants;
   std::vector<FsDeny> denies;
   std::vector<std::string>
