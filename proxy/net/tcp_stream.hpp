@@ -31,6 +31,9 @@ class TcpStream final : public ByteStream, private Expiring {
   Awaitable<Result<void>> shutdown_send() override;
   Awaitable<void> close_gracefully() override;
   void close() noexcept override;
+  // Whether the end is to be no regular one (RST), however it comes; what was written and not yet
+  // taken is then lost.
+  void resets_at_end(bool resets) noexcept;
   bool peer_ended() noexcept override;
   bool is_quiet() noexcept override;
 
