@@ -188,6 +188,9 @@ void allow_hosts(const F& f) {
 void deny_hosts(const F& f) {
   read_host_rules(f.problems, f.node, f.key, f.out.settings.deny_hosts, RuleList::deny);
 }
+void open_ports(const F& f) {
+  read_ports(f.problems, f.node, f.key, f.out.settings.open_ports);
+}
 void credentials(const F& f) {
   read_credentials(f.problems, f.node, f.key, f.out.settings);
 }
@@ -329,8 +332,9 @@ std::vector<Key<ProfileFile>> network_keys() {
          add(f.out.settings.upstream_ca_files, as_strings(f.problems, f.node, f.key));
        }},
       {"network.allow_http2", nullptr},
-      {"network.open_port", nullptr},
-      {"network.listen_port", nullptr},
+      {"network.open_port", open_ports},
+      {"network.listen_port",
+       [](const F& f) { read_ports(f.problems, f.node, f.key, f.out.settings.listen_ports); }},
       {"network.connect_port", nullptr},
       {"network.upstream_proxy",
        [](const F& f) { read_upstream_proxy(f.problems, f.node, f.key, f.out.settings); }},

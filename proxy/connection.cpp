@@ -23,10 +23,12 @@ bool loopback(const Host& host) {
 
 }  // namespace
 
-Connection::Connection(Worker& worker, TcpSocket socket, SessionPtr own)
+Connection::Connection(Worker& worker, TcpSocket socket, SessionPtr own,
+                       std::shared_ptr<OriginalDestination> captured)
     : worker_(worker),
       gateway_(worker.gateway()),
       own_(std::move(own)),
+      captured_(std::move(captured)),
       client_(std::make_unique<TcpStream>(std::move(socket), worker.deadlines())),
       current_(client_.get()) {
   const Limits& limits = worker_.settings().limits;
@@ -52,6 +54,10 @@ void Connection::let_go() noexcept {
 
 Awaitable<void> Connection::run() {
   Next next = Next::keep;
+  if (captured_) {
+    co_await serve_captured();
+    next = Next::close;
+  }
   while (next == Next::keep && !leaving_) {
     next = co_await serve_one();
     first_ = false;
@@ -97,6 +103,7 @@ Awaitable<Next> Connection::serve_one() {
 Awaitable<Next> Connection::refuse(Trail& trail, const Problem& problem,
                                    const http::RequestHead* head) {
   if (socks_) co_return co_await refuse_socks(trail, problem);
+  if (captured_) co_return co_await refuse_captured(trail, problem);
   co_return co_await answer_refusal(*client_, worker_, trail, problem, head);
 }
 
@@ -118,14 +125,16 @@ Awaitable<Next> Connection::serve_connect(http::RequestHead& head) {
     const Problem problem = mismatch(head, *target);
     co_return co_await refuse(trail, problem, &head);
   }
-  co_return co_await open_tunnel(*target, std::move(own_trail), &head);
+  Decision decision = session_->engine().decide(*target);
+  co_return co_await open_tunnel(*target, std::move(decision), std::move(own_trail), &head);
 }
 
-// Decides on the target and opens the way there. `head`: the CONNECT, or null for SOCKS5.
-Awaitable<Next> Connection::open_tunnel(HostPort target, std::unique_ptr<Trail> own_trail,
-                                        const http::RequestHead* head) {
+// Opens the way to the target if that is the decision. `head`: the CONNECT, or null where it was
+// none.
+Awaitable<Next> Connection::open_tunnel(HostPort target, Decision decision,
+                                        std::unique_ptr<Trail> own_trail,
+                                        const http::RequestHead* head, Peek peek) {
   Trail& trail = *own_trail;
-  Decision decision = session_->engine().decide(target);
   Permit* const permit = std::get_if<Permit>(&decision);
   if (permit == nullptr) {
     const Problem problem = problem_of(std::get<Refusal>(decision), target);
@@ -146,7 +155,9 @@ Awaitable<Next> Connection::open_tunnel(HostPort target, std::unique_ptr<Trail> 
   }
   auto tunnel = std::make_unique<Tunnel>();
   tunnel->trail = std::move(own_trail);
-  tunnel->judge = std::make_unique<TunnelJudge>(session_->engine(), std::move(*permit), &trail);
+  if (peek == Peek::behind) {
+    tunnel->judge = std::make_unique<TunnelJudge>(session_->engine(), std::move(*permit), &trail);
+  }
   const auto time = session_->limits().head_time_max;
   const bool open = co_await establish(time, tunnel->early, trail);
   if (open) tunnel_ = std::move(tunnel);  // for run() to go on with
@@ -161,10 +172,11 @@ Awaitable<bool> Connection::establish(std::chrono::milliseconds time, std::strin
   early = in_.unread();
   in_ = http::InputBuffer();
   client_->expires_after(time);
-  const std::string_view yes = socks_ ? socks_yes : established;
+  std::string_view yes = socks_ ? socks_yes : established;
+  if (captured_) yes = {};  // for all that the client knows it is connected already
   auto written = co_await client_->write_all(yes);
   if (written) {
-    if (!socks_) trail.status(200);
+    if (!socks_ && !captured_) trail.status(200);
   } else {
     client_->close();
   }

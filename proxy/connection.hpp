@@ -17,7 +17,9 @@ class TunnelJudge;
 class Connection {
  public:
   // `own`: the session that its listener belongs to, so that no token is asked for; null otherwise.
-  Connection(Worker& worker, TcpSocket socket, SessionPtr own);
+  // `captured`: the client knows of no proxy; where it wanted to go. Null: it speaks to us.
+  Connection(Worker& worker, TcpSocket socket, SessionPtr own,
+             std::shared_ptr<OriginalDestination> captured = nullptr);
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -37,6 +39,8 @@ class Connection {
 
  private:
   friend class Worker;
+  // Whether what the client says first through a tunnel is judged once that is open, or was already.
+  enum class Peek : std::uint8_t { behind, done };
   std::optional<Problem> identify(const http::RequestHead& head, Trail& trail);
   std::optional<Problem> identify_by(std::string_view token, Trail& trail);
   std::optional<Problem> identify_without_token(Trail& trail);
@@ -45,8 +49,8 @@ class Connection {
   void unbind();
   Awaitable<Next> serve_one();
   Awaitable<Next> serve_connect(http::RequestHead& head);
-  Awaitable<Next> open_tunnel(HostPort target, std::unique_ptr<Trail> own_trail,
-                              const http::RequestHead* head);
+  Awaitable<Next> open_tunnel(HostPort target, Decision decision, std::unique_ptr<Trail> own_trail,
+                              const http::RequestHead* head, Peek peek = Peek::behind);
   Awaitable<bool> begins_with_socks();
   Awaitable<Next> serve_socks();
   Awaitable<std::optional<Problem>> greet_socks(Trail& trail);
@@ -59,9 +63,21 @@ class Connection {
   Awaitable<void> serve_http_inside(TunnelJudge& judge);
   Awaitable<Next> serve_inside(const Permit& permit, ByteStream& client, http::InputBuffer& inner,
                                bool tls);
+  Awaitable<Next> serve_head_inside(const Permit& permit, ByteStream& client,
+                                    http::InputBuffer& inner, bool tls, http::RequestHead& head,
+                                    Trail& trail);
   Awaitable<Next> serve_forward(http::RequestHead& head);
   Awaitable<Next> serve_reverse(http::RequestHead& head);
   Awaitable<Next> refuse(Trail& trail, const Problem& problem, const http::RequestHead* head);
+  Awaitable<Next> refuse_captured(Trail& trail, const Problem& problem);
+  Awaitable<void> serve_captured();
+  Awaitable<Next> serve_captured_port(HostPort place, std::unique_ptr<Trail> own_trail);
+  std::optional<Problem> find_name(HostPort& place);
+  struct FirstWords;
+  Awaitable<FirstWords> read_first_words(std::chrono::milliseconds silence_max);
+  Awaitable<Next> serve_words(HostPort target, FirstWords words, std::unique_ptr<Trail> own_trail);
+  Awaitable<Next> serve_http_for(Permit permit);
+  Awaitable<Next> serve_http_by_host(HostPort place);
 
   // A tunnel that has been opened. It is served once the coroutines that opened it are gone: it may
   // stay idle for long, and then costs what these frames hold (bench/README.md).
@@ -74,6 +90,8 @@ class Connection {
   Worker& worker_;
   Gateway& gateway_;
   SessionPtr own_;
+  std::shared_ptr<OriginalDestination> captured_;
+  std::optional<dns::SyntheticPool::Lease> name_;  // its made-up address stays this name's
   SessionPtr session_;  // of the last request; its rules hold until another token comes
   std::unique_ptr<TcpStream> client_;
   http::InputBuffer in_;

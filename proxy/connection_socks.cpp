@@ -131,7 +131,9 @@ Awaitable<Next> Connection::serve_socks() {
     co_return co_await refuse_socks(trail, problem);
   }
   HostPort target = std::move(*request->target);
-  co_return co_await open_tunnel(std::move(target), std::move(own_trail), nullptr);
+  Decision decision = session_->engine().decide(target);
+  co_return co_await open_tunnel(std::move(target), std::move(decision), std::move(own_trail),
+                                 nullptr);
 }
 
 Awaitable<Next> Connection::refuse_socks(Trail& trail, const Problem& problem) {

@@ -25,6 +25,10 @@ class ServerImpl final : public Server {
       gateway_.listener_certificate = std::move(*identity);
     }
     gateway_.dns = options.dns;
+    gateway_.made_up_names = options.made_up_names;
+    if (options.made_up_names && options.threads > 1) {
+      return fail(ErrorCode::internal, "made-up addresses are known to one thread only");
+    }
     version_ = std::move(options.version);
     // Before all others, which may be too many for a name each.
     if (options.main) gateway_.session_names.slot(options.main->config.name);
@@ -52,6 +56,10 @@ class ServerImpl final : public Server {
     first.via = options.via;
     if (auto applied = registry_->apply(std::move(first)); !applied) return applied;
     for (ListenerSetup& setup : options.listeners) {
+      if (setup.captured) {
+        workers_.front()->listen_captured(std::move(setup.socket), std::move(setup.captured));
+        continue;
+      }
       auto sockets = listen_for_threads(std::move(setup.socket), workers_.size());
       if (!sockets) return fail(sockets.error());
       for (std::size_t index = 0; index < workers_.size(); ++index) {

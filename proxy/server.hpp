@@ -10,7 +10,9 @@
 #include <vector>
 
 #include "config/base/fd.hpp"
+#include "dns/synthetic_pool.hpp"
 #include "proxy/audit/record.hpp"
+#include "proxy/capture.hpp"
 #include "proxy/dns_listen.hpp"
 #include "proxy/listen.hpp"
 #include "proxy/net/asio.hpp"
@@ -29,6 +31,9 @@ struct ListenerSetup {
   UniqueFd socket;       // listening
   bool trusted = false;  // this listener is the main session's identity: no token needed
   bool tls = false;      // clients speak TLS to it; needs ServerOptions::tls_cert
+  // Clients do not know of us: where each wanted to go. They are the main session's. Null: clients
+  // speak to a proxy.
+  std::shared_ptr<OriginalDestination> captured = nullptr;
 };
 
 struct ServerOptions {
@@ -40,6 +45,9 @@ struct ServerOptions {
   std::string tls_cert, tls_key;  // PEM files for listeners that speak TLS; empty: there are none
   std::vector<DnsSockets> dns_listeners;  // DNS is answered there, by the main session's rules
   DnsSettings dns;
+  // Where connections are captured: DNS answers with made-up addresses, and a connection to one is
+  // for the name behind it. Needs a single thread.
+  std::optional<dns::SyntheticOptions> made_up_names;
   unsigned threads = 1;
   Limits limits;                // until the session of a connection is known
   bool no_auth = false;         // loopback only: every request is taken as the main session's

@@ -91,6 +91,7 @@ void Trail::moved(std::uint64_t to_upstream, std::uint64_t to_client) {
 }
 
 Trail::~Trail() {
+  if (retired_) return;
   if (!decided_) {
     // A way out that forgot to decide would be a bug; the log says so rather than nothing.
     record_.allowed = false;

@@ -87,6 +87,7 @@ struct Worker::Listener {
   SteadyTimer retry;
   bool trusted = false;
   bool tls = false;
+  std::shared_ptr<OriginalDestination> captured;
   SessionPtr session;  // whose own it is
   std::string asked;
 };
@@ -103,6 +104,11 @@ Worker::~Worker() {
 }
 
 Result<void> Worker::prepare() {
+  if (gateway_.made_up_names) {
+    auto pool = dns::SyntheticPool::make(*gateway_.made_up_names);
+    if (!pool) return fail(pool.error());
+    made_up_names_ = std::move(*pool);
+  }
   if (gateway_.ca) {
     leaves_ = std::make_unique<intercept::LeafCache>(gateway_.ca);
     auto server_tls = ServerTlsContext::make(*leaves_);
@@ -187,6 +193,13 @@ void Worker::listen(UniqueFd socket, bool trusted, bool tls) {
   auto listener = std::make_shared<Listener>(executor(), std::move(socket));
   listener->trusted = trusted;
   listener->tls = tls;
+  start(std::move(listener));
+}
+
+void Worker::listen_captured(UniqueFd socket, std::shared_ptr<OriginalDestination> destination) {
+  auto listener = std::make_shared<Listener>(executor(), std::move(socket));
+  listener->trusted = true;
+  listener->captured = std::move(destination);
   start(std::move(listener));
 }
 
@@ -284,38 +297,39 @@ Awaitable<void> Worker::accept_loop(std::shared_ptr<Listener> listener) {
       if (failed) continue;
       [[maybe_unused]] const int owned_by_socket = fd.release();
       metrics_.connection_accepted();
-      if (!admit(socket, listener->tls)) continue;
+      if (!admit(socket, *listener)) continue;
       SessionPtr own = listener->trusted ? settings_->main : listener->session;
       if (listener->tls) {
         spawn_behind_tls(std::move(socket), std::move(own));
       } else {
-        spawn(std::move(socket), std::move(own));
+        spawn(std::move(socket), std::move(own), listener->captured);
       }
     }
   }
 }
 
-bool Worker::admit(TcpSocket& socket, bool tls) {
+bool Worker::admit(TcpSocket& socket, const Listener& listener) {
   // Handshakes that have not become connections yet hold memory and descriptors too.
   const std::size_t open = gateway_.connections.load(std::memory_order_relaxed);
   const std::size_t most = settings_->limits.connections_max;
-  if (open >= most || (tls && behind_tls_ >= most)) {
-    turn_away(socket, tls, too_many(), metrics::TurnedAway::all_full);
+  if (open >= most || (listener.tls && behind_tls_ >= most)) {
+    turn_away(socket, listener, too_many(), metrics::TurnedAway::all_full);
     return false;
   }
   if (!settings_->connects->take(std::chrono::steady_clock::now())) {
-    turn_away(socket, tls, too_fast(), metrics::TurnedAway::rate);
+    turn_away(socket, listener, too_fast(), metrics::TurnedAway::rate);
     return false;
   }
   return true;
 }
 
-void Worker::turn_away(TcpSocket& socket, bool tls, const Problem& problem,
+void Worker::turn_away(TcpSocket& socket, const Listener& listener, const Problem& problem,
                        metrics::TurnedAway why) {
+  const audit::Way way = listener.captured ? audit::Way::captured : audit::Way::forward;
   metrics_.connection_refused(why);
-  metrics_.decided(audit::Way::forward, problem.reason, false, 0);
+  metrics_.decided(way, problem.reason, false, 0);
   metrics_.responded(problem.status);
-  if (!tls) {
+  if (!listener.tls && !listener.captured) {
     const std::string answer = render(problem, gateway_.server_name, false, false, true);
     [[maybe_unused]] const ssize_t sent =
         ::send(socket.native_handle(), answer.data(), answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -323,7 +337,7 @@ void Worker::turn_away(TcpSocket& socket, bool tls, const Problem& problem,
   audit::Record record;
   record.time = std::chrono::system_clock::now();
   record.connection = gateway_.next_id.fetch_add(1, std::memory_order_relaxed);
-  record.way = audit::Way::forward;
+  record.way = way;
   record.because.reason = Reason::limit;
   record.status = problem.status;
   record.detail = problem.detail;
@@ -342,8 +356,10 @@ void Worker::turn_away(TcpSocket& socket, bool tls, const Problem& problem,
                 [this, doomed](const std::exception_ptr&) { --draining_; });
 }
 
-void Worker::spawn(TcpSocket socket, SessionPtr own) {
-  auto connection = std::make_unique<Connection>(*this, std::move(socket), std::move(own));
+void Worker::spawn(TcpSocket socket, SessionPtr own,
+                   std::shared_ptr<OriginalDestination> captured) {
+  auto connection =
+      std::make_unique<Connection>(*this, std::move(socket), std::move(own), std::move(captured));
   Connection& running = *connection;
   net::co_spawn(executor(), running.run(),
                 [owned = std::move(connection)](const std::exception_ptr& escaped) {

@@ -10,6 +10,8 @@
 
 #include "config/base/fd.hpp"
 #include "dns/resolver.hpp"
+#include "dns/synthetic_pool.hpp"
+#include "proxy/capture.hpp"
 #include "proxy/dns_listen.hpp"
 #include "proxy/gateway.hpp"
 #include "proxy/intercept/ca.hpp"
@@ -36,6 +38,8 @@ class Worker {
   // `trusted`: who connects here is the main session. Otherwise a token is asked for.
   // `tls`: clients speak TLS to it, by the gateway's certificate.
   void listen(UniqueFd socket, bool trusted, bool tls = false);
+  // Who connects here wanted to go elsewhere, and is the main session. Before run().
+  void listen_captured(UniqueFd socket, std::shared_ptr<OriginalDestination> destination);
   // A listener of a session's own; `asked` names it for hand_over().
   void listen(UniqueFd socket, const SessionPtr& session, std::string asked);
   // Answers DNS there, by the main session's rules. Before run(). Error: io.
@@ -66,8 +70,9 @@ class Worker {
 
   // For connections, on this thread.
   // Serves a connected client from now on; of the session `own`, or by its token where that is
-  // null.
-  void spawn(TcpSocket socket, SessionPtr own);
+  // null. `captured` as for listen_captured().
+  void spawn(TcpSocket socket, SessionPtr own,
+             std::shared_ptr<OriginalDestination> captured = nullptr);
   Gateway& gateway() { return gateway_; }
   metrics::Metrics& metrics() { return metrics_; }
   const ProxySettings& settings() const { return *settings_; }
@@ -75,6 +80,7 @@ class Worker {
   Executor executor() { return context_.get_executor(); }
   Deadlines& deadlines() { return deadlines_; }
   UpstreamPool& pool() { return pool_; }
+  dns::SyntheticPool* made_up_names() { return made_up_names_.get(); }  // null: there are none
   Result<dns::Resolver*> resolver(const Session& session);
   Result<ClientTlsContext*> client_tls(const Session& session);
   ServerTlsContext* server_tls() {
@@ -87,8 +93,9 @@ class Worker {
   void resolved(dns::AnsweredBy by, const Error* error);
   void await_readable(StreamDescriptor& descriptor, std::function<void()> handler);
   Awaitable<void> accept_loop(std::shared_ptr<Listener> listener);
-  bool admit(TcpSocket& socket, bool tls);
-  void turn_away(TcpSocket& socket, bool tls, const Problem& problem, metrics::TurnedAway why);
+  bool admit(TcpSocket& socket, const Listener& listener);
+  void turn_away(TcpSocket& socket, const Listener& listener, const Problem& problem,
+                 metrics::TurnedAway why);
   void spawn_behind_tls(TcpSocket socket, SessionPtr own);
   void begin_stop(std::chrono::milliseconds grace);
   void finish_if_idle();
@@ -104,6 +111,7 @@ class Worker {
   // Sessions mostly agree on these, so they are kept by what they depend on. Made when first used.
   std::vector<std::pair<std::vector<HostPort>, std::unique_ptr<dns::Resolver>>> resolvers_;
   std::map<std::vector<std::string>, std::unique_ptr<ClientTlsContext>> client_tls_;
+  std::unique_ptr<dns::SyntheticPool> made_up_names_;
   std::unique_ptr<DnsFront> dns_;  // null where nobody asks us for names
   std::unique_ptr<intercept::LeafCache> leaves_;
   std::unique_ptr<ServerTlsContext> server_tls_;

@@ -93,6 +93,18 @@ Result<std::shared_ptr<intercept::CertificateAuthority>> make_authority(const Ru
   return authority;
 }
 
+// Only this sandbox can reach them, so each is the session's identity.
+void listen_inside(sandbox::SandboxSockets sockets, ServerOptions& server) {
+  server.listeners.push_back(ListenerSetup{std::move(sockets.proxy), true});
+  const auto destination = own_address_as_destination();
+  for (UniqueFd& socket : sockets.captured) {
+    server.listeners.push_back(ListenerSetup{std::move(socket), true, false, destination});
+  }
+  if (!sockets.dns_udp) return;
+  server.made_up_names.emplace();
+  server.dns_listeners.push_back(DnsSockets{std::move(sockets.dns_udp), std::move(sockets.dns_tcp)});
+}
+
 Result<std::unique_ptr<Server>> make_server(const RunOptions& options, const UserContext& user,
                                             RunPlan& plan,
                                             std::vector<LoadedCredential> credentials,
@@ -108,10 +120,7 @@ Result<std::unique_ptr<Server>> make_server(const RunOptions& options, const Use
   session.config = plan.config;
   session.credentials = std::move(credentials);
   session.token = Secret(plan.token);
-  for (UniqueFd& socket : channel.take_listeners()) {
-    // Only this sandbox can reach it, so it is the session's identity.
-    server.listeners.push_back(ListenerSetup{std::move(socket), true});
-  }
+  listen_inside(channel.take_sockets(), server);
   server.audit_log = plan.audit_log;
   server.audit_required = options.policy.audit_required;
   return Server::make(std::move(server));

@@ -10,6 +10,16 @@ namespace nono::cli {
 
 namespace {
 
+std::optional<UsageError> read_all_ports(const std::string& word, sandbox::AllPorts& out) {
+  if (word == "auto") out = sandbox::AllPorts::automatic;
+  if (word == "on" || word == "true") out = sandbox::AllPorts::required;
+  if (word == "off" || word == "false") out = sandbox::AllPorts::off;
+  const bool known =
+      word == "auto" || word == "on" || word == "off" || word == "true" || word == "false";
+  if (known) return std::nullopt;
+  return UsageError{"--capture-all-ports takes auto, on or off, not '" + word + "'"};
+}
+
 CommandLine parse_run(const std::vector<std::string>& arguments, const EnvLookup& env) {
   RunOptions options;
   PolicyFlags flags;
@@ -26,6 +36,12 @@ CommandLine parse_run(const std::vector<std::string>& arguments, const EnvLookup
   flags.add_network(*app);
   flags.add_block_net(*app);
   app->add_option("--proxy-port", flags.proxy_port, "PORT: of the proxy inside the sandbox")
+      ->group("Network");
+  flags.add_ports(*app);
+  std::string all_ports = "auto";
+  app->add_flag("--capture-all-ports{on}", all_ports,
+                "[=auto|on|off]: catch connections of programs without proxy settings on every "
+                "port, or on those that rules name (default: on every port where the kernel can)")
       ->group("Network");
   flags.add_credentials(*app);
   flags.add_ca(*app);
@@ -45,6 +61,7 @@ CommandLine parse_run(const std::vector<std::string>& arguments, const EnvLookup
   }
   if (rest.empty()) return UsageError{"no command given; nono run [FLAGS] -- COMMAND"};
   options.command = std::move(rest);
+  if (auto wrong = read_all_ports(all_ports, options.capture_all_ports)) return *wrong;
   flags.read_environment(env, PolicyFlags::For::run);
   Result<PolicyOptions> policy = flags.finish(options.common.notes);
   if (!policy) return UsageError{policy.error().what};

@@ -109,6 +109,11 @@ void TcpStream::close() noexcept {
   socket_.close(ignored);
 }
 
+void TcpStream::resets_at_end(bool resets) noexcept {
+  const linger at_once{resets ? 1 : 0, 0};
+  ::setsockopt(socket_.native_handle(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
 bool TcpStream::peer_ended() noexcept {
   pollfd state{socket_.native_handle(), POLLRDHUP, 0};
   return ::poll(&state, 1, 0) > 0;

@@ -32,6 +32,9 @@ class TcpStream final : public ByteStream, private Expiring {
   Awaitable<void> close_gracefully() override;
   void close() noexcept override;
   bool is_open() const noexcept override { return socket_.is_open(); }
+  // Whether the end is to be no regular one (RST), however it comes; what was written and not yet
+  // taken is then lost.
+  void resets_at_end(bool resets) noexcept;
   bool peer_ended() noexcept override;
   bool is_quiet() noexcept override;
 

@@ -249,6 +249,17 @@ Decision Engine::decide_route(std::size_t route) const {
   return permit;
 }
 
+Decision Engine::decide_open_port(Port port) const {
+  const CompiledRules& rules = *compiled_;
+  const HostPort target{IpAddress::v4({127, 0, 0, 1}), port};
+  if (rules.mode == NetworkMode::blocked) return blocked_refusal(target);
+  const std::vector<Port>& open = rules.open_ports;
+  if (std::find(open.begin(), open.end(), port) == open.end()) return loopback_refusal(target);
+  return Permit(target, Handling::tunnel,
+                Because{Reason::rule_allows, "--open-port " + std::to_string(port.value())}, true,
+                rules.addresses);
+}
+
 Permit Engine::permit_upstream_proxy(const HostPort& address) {
   auto addresses = std::make_shared<AddressPolicy>();
   addresses->allow_private = {Cidr(IpAddress::v4({}), 0), Cidr(IpAddress::v6({}), 0)};

@@ -60,6 +60,9 @@ class Engine {
   // The permit for a credential route's own upstream, as the reverse form uses it.
   Decision decide_route(std::size_t route) const;
 
+  // May a program inside reach this port of the host's loopback? Only where --open-port names it.
+  Decision decide_open_port(Port port) const;
+
   // The permit for the user's own upstream proxy: the configuration names that one place, private
   // or not.
   static Permit permit_upstream_proxy(const HostPort& address);

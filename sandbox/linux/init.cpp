@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -50,6 +51,19 @@ bool reap(pid_t command, int jobs, int& status) {
   ::_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
+// The parent has none of this network namespace's sockets but those that it was given.
+void hand_over_socket(int channel, int family) {
+  UniqueFd socket;
+  if (family == AF_INET || family == AF_INET6) {
+    socket = UniqueFd(::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  }
+  Report report;
+  report.kind = Report::Kind::inner_socket;
+  if (!socket) report.failure.error = errno;
+  int fd = socket.get();
+  send_report(channel, report, std::span<const int>(&fd, socket ? 1 : 0));
+}
+
 [[noreturn]] void serve(pid_t command, int channel, int jobs) {
   sigset_t child_changed;
   sigemptyset(&child_changed);
@@ -67,9 +81,10 @@ bool reap(pid_t command, int jobs, int& status) {
       }
     }
     if (polls[1].revents != 0) {
-      int number = receive_signal_request(channel);
-      if (number == 0) ::_exit(125);  // the parent is gone, and we go with it
-      if (number > 0) ::kill(command, number);
+      const Request request = receive_request(channel);
+      if (request.kind == Request::Kind::gone) ::_exit(125);  // and we go with it
+      if (request.kind == Request::Kind::signal) ::kill(command, request.value);
+      if (request.kind == Request::Kind::socket) hand_over_socket(channel, request.value);
     }
   }
 }

@@ -1,13 +1,10 @@
 // L: the one process of the sandbox that the host sees as the parent's child.
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,8 +15,10 @@
 #include "sandbox/linux/capabilities.hpp"
 #include "sandbox/linux/channel.hpp"
 #include "sandbox/linux/namespaces.hpp"
+#include "sandbox/linux/notify/descendants.hpp"
 #include "sandbox/linux/prepared.hpp"
 #include "sandbox/linux/rtnetlink.hpp"
+#include "sandbox/linux/sockets.hpp"
 #include "sandbox/linux/stdio_relay.hpp"
 
 namespace nono::sandbox {
@@ -47,19 +46,6 @@ Done close_all_but(std::initializer_list<int> kept) {
   return {};
 }
 
-tl::expected<UniqueFd, Failure> listen_on(Port port) {
-  UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port.value());
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (!socket || ::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
-      ::listen(socket.get(), SOMAXCONN) != 0) {
-    return failed(Step::listener, errno);
-  }
-  return socket;
-}
-
 Done leave_host(const Prepared& prepared, int channel) {
   // A caller that changed its uid is not dumpable, and could then not write its own uid_map.
   if (::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) return failed(Step::start, errno);
@@ -73,16 +59,12 @@ Done leave_host(const Prepared& prepared, int channel) {
     if (Done done = set_up_loopback(); !done) return done;
   }
 
+  if (prepared.plan.network == Network::proxied) {
+    if (Done done = hand_over_sockets(prepared.plan, channel); !done) return done;
+  }
   Report ready;
   ready.kind = Report::Kind::ready;
-  std::vector<int> fds;
-  if (prepared.plan.network == Network::proxied) {
-    tl::expected<UniqueFd, Failure> listener = listen_on(prepared.plan.proxy.http);
-    if (!listener) return tl::unexpected<Failure>(listener.error());
-    fds.push_back(listener->get());
-    ready.fds.push_back(std::move(*listener));
-  }
-  if (!send_report(channel, ready, fds)) return failed(Step::peer_gone, errno);
+  if (!send_report(channel, ready)) return failed(Step::peer_gone, errno);
   return {};
 }
 
@@ -182,7 +164,10 @@ void run_launcher(const Prepared& prepared, int channel, int go) {
   if (Done done = die_with_parent(prepared.parent); !done) report_and_exit(channel, done.error());
   ::signal(SIGCHLD, SIG_DFL);  // ignoring it would lose the command's status
   if (Done done = close_all_but({channel, go}); !done) report_and_exit(channel, done.error());
-  if (Done done = leave_host(prepared, channel); !done) report_and_exit(channel, done.error());
+  const bool notify = prepared.notify.has_value();
+  if (Done done = notify ? adopt_orphans() : leave_host(prepared, channel); !done) {
+    report_and_exit(channel, done.error());
+  }
 
   tl::expected<StdioPlan, Failure> stdio = plan_stdio();
   if (!stdio) report_and_exit(channel, stdio.error());
@@ -190,14 +175,17 @@ void run_launcher(const Prepared& prepared, int channel, int go) {
   if (!make_job_pipe(jobs)) report_and_exit(channel, {Step::start, errno, {}});
   pid_t init = ::fork();
   if (init < 0) report_and_exit(channel, {Step::start, errno, {}});
+  if (init == 0 && notify) run_supervisor(prepared, *stdio, channel, go, jobs);
   if (init == 0) run_init(prepared, *stdio, channel, go, jobs);
 
   jobs.write.reset();
   ::close(go);
   ::close(channel);  // so that the parent sees the end of I
   stdio->replacement = {};
-  if (!drop_capabilities()) ::_exit(125);  // I dies with us
-  ::_exit(serve(prepared, init, jobs.read.get(), stdio->copies));
+  if (!(notify ? drop_held_capabilities() : drop_capabilities())) ::_exit(125);  // I dies with us
+  const int code = serve(prepared, init, jobs.read.get(), stdio->copies);
+  if (notify) end_descendants({});  // none, unless I was killed
+  ::_exit(code);
 }
 
 }  // namespace nono::sandbox

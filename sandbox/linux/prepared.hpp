@@ -3,12 +3,14 @@
 // only have to act.
 
 #include <csignal>
+#include <optional>
 #include <vector>
 
 #include "config/base/fd.hpp"
 #include "sandbox/linux/failure.hpp"
 #include "sandbox/linux/landlock.hpp"
 #include "sandbox/linux/mounts.hpp"
+#include "sandbox/linux/notify/notify.hpp"
 #include "sandbox/linux/seccomp.hpp"
 #include "sandbox/plan.hpp"
 
@@ -24,6 +26,8 @@ struct Prepared {
   MountPlan mounts;
   std::vector<LandlockRule> rules;
   std::vector<sock_filter> filter;
+  std::optional<NotifyPrepared> notify;  // Backend::notify; then `rules` and `mounts` are not used
+  std::vector<sock_filter> supervisor_filter;
   std::vector<char*> argv;  // null-terminated, into plan
   std::vector<char*> envp;
   sigset_t signal_mask = {};           // the caller's, for the command
@@ -54,8 +58,9 @@ constexpr char job_continued = 'c';
 [[noreturn]] void run_init(const Prepared& prepared, StdioPlan& stdio, int channel, int go,
                            JobPipe& jobs);
 
-// C: confines itself, waits for the parent's GO, becomes the command.
+// C: confines itself, waits for the parent's GO, becomes the command. `supervisor`: where the
+// filter's listener goes, with the notify backend.
 [[noreturn]] void run_payload(const Prepared& prepared, const StdioPlan& stdio, int channel,
-                              int go);
+                              int go, int supervisor = -1);
 
 }  // namespace nono::sandbox

@@ -178,7 +178,7 @@ void add_socketpair_rules(BpfAssembler& code) {
 
 // TCP and UDP proper, no other protocol in their place: MPTCP, SMC and UDP-Lite have holes of their
 // own, raw and ping sockets need not be. Go falls back from MPTCP on EPROTONOSUPPORT.
-void add_internet_rules(BpfAssembler& code) {
+void add_internet_rules(BpfAssembler& code, bool datagrams) {
   code.load_low_word(1);
   code.mask(socket_type_mask);
   code.when_one_of({SOCK_STREAM}, [&] {
@@ -188,6 +188,7 @@ void add_internet_rules(BpfAssembler& code) {
     code.give(answer(EPROTONOSUPPORT));
   });
   code.when_one_of({SOCK_DGRAM}, [&] {
+    if (!datagrams) return code.give(answer(EPERM));
     code.load_low_word(2);
     code.give_if_equal(0, allow);
     code.give_if_equal(IPPROTO_UDP, allow);
@@ -203,7 +204,7 @@ void add_socket_rules(BpfAssembler& code, const FilterOptions& options) {
       if (options.free_internet_sockets) {
         code.give(allow);
       } else {
-        add_internet_rules(code);
+        add_internet_rules(code, !options.notify);
       }
     });
     code.when_one_of({AF_NETLINK}, [&] {
@@ -233,6 +234,7 @@ std::vector<sock_filter> build_filter(const FilterOptions& options) {
   add_ioctl_rules(code);
   add_socketpair_rules(code);
   add_socket_rules(code, options);
+  if (options.notify) add_notify_rules(code, *options.notify);
   code.give(allow);
   return code.take();
 }

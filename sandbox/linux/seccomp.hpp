@@ -5,14 +5,17 @@
 
 #include <linux/filter.h>
 
+#include <optional>
 #include <vector>
 
 #include "sandbox/linux/failure.hpp"
+#include "sandbox/linux/notify/filter.hpp"
 
 namespace nono::sandbox {
 
 struct FilterOptions {
   bool free_internet_sockets = false;  // Network::open: AF_INET and AF_INET6 are not looked at
+  std::optional<NotifyRules> notify = std::nullopt;  // without namespaces
 };
 
 // Throws nothing that a valid table can cause; pure, tested over vectors of (arch, number,

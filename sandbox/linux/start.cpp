@@ -16,6 +16,7 @@
 #include <cstring>
 
 #include "sandbox/linux/channel.hpp"
+#include "sandbox/linux/notify/private_tmp.hpp"
 #include "sandbox/linux/paths.hpp"
 #include "sandbox/linux/prepared.hpp"
 #include "sandbox/linux/uapi.hpp"
@@ -68,17 +69,41 @@ class LinuxChannel final : public SandboxChannel {
     if (launcher_ <= 0) return;
     ::kill(launcher_, SIGKILL);  // takes everything below it along
     reap();
+    remove_leftovers();
     foreground_.restore();
   }
 
-  std::vector<UniqueFd> take_listeners() override { return std::move(listeners_); }
+  SandboxSockets take_sockets() override { return std::move(sockets_); }
+  std::shared_ptr<RegisteredPorts> registered_ports() const override { return ports_; }
+  // What the notify backend made in our own namespace.
+  void hold(NotifyPrepared& notify) {
+    sockets_ = std::move(notify.sockets);
+    ports_ = notify.ports;
+    private_tmp_ = notify.private_tmp;
+  }
   int pidfd() const override { return pidfd_.get(); }
-  Result<void> await_ready(bool expect_listener);
+  Result<void> await_ready(const SandboxPlan& plan);
   Result<void> go() override;
   Result<void> signal(int number) override;
+  int inner_sockets_fd() const override { return channel_.get(); }
+  bool ask_for_inner_socket(bool v6) override;
+  InnerSocket take_inner_socket() override;
   Result<ExitStatus> wait() override;
 
  private:
+  // Of the notify backend, where the process that does it was killed.
+  void remove_leftovers() {
+    if (private_tmp_.empty()) return;
+    channel_.reset();
+    remove_private_tmp(private_tmp_);
+    private_tmp_.clear();
+  }
+  Result<void> adopt(Report report);
+  // The first report of a failure is the cause of those that follow.
+  void keep(Report report) {
+    bool decided = last_ && last_->kind != Report::Kind::exited;
+    if (!decided) last_ = std::move(report);
+  }
   void reap() {
     while (::waitpid(launcher_, nullptr, 0) < 0 && errno == EINTR) {
     }
@@ -89,7 +114,10 @@ class LinuxChannel final : public SandboxChannel {
   UniqueFd pidfd_;
   UniqueFd channel_;
   UniqueFd go_;
-  std::vector<UniqueFd> listeners_;
+  SandboxSockets sockets_;
+  std::optional<Report> last_;  // of how it ended
+  std::shared_ptr<RegisteredPorts> ports_;
+  std::string private_tmp_;
   Foreground foreground_;
 };
 
@@ -109,23 +137,55 @@ bool is_of_another_namespace(int listener) {
   return ours != 0 && theirs != 0 && ours != theirs;
 }
 
-Result<void> LinuxChannel::await_ready(bool expect_listener) {
-  pollfd poll = {channel_.get(), POLLIN, 0};
-  int count = ::poll(&poll, 1, static_cast<int>(ready_deadline.count()));
-  if (count == 0) return fail(explain({Step::start, ETIMEDOUT, "no answer from the launcher"}));
-  std::optional<Report> report = receive_report(channel_.get());
-  if (!report) return fail(explain({Step::peer_gone, 0, "the launcher ended early"}));
-  if (report->kind != Report::Kind::ready) return fail(explain(report->failure));
-  if (report->fds.size() != (expect_listener ? 1U : 0U)) {
+Result<void> LinuxChannel::await_ready(const SandboxPlan& plan) {
+  for (;;) {
+    pollfd poll = {channel_.get(), POLLIN, 0};
+    int count = ::poll(&poll, 1, static_cast<int>(ready_deadline.count()));
+    if (count == 0) return fail(explain({Step::start, ETIMEDOUT, "no answer from the launcher"}));
+    std::optional<Report> report = receive_report(channel_.get());
+    if (!report) return fail(explain({Step::peer_gone, 0, "the launcher ended early"}));
+    if (report->kind == Report::Kind::ready) break;
+    if (report->kind != Report::Kind::sockets) return fail(explain(report->failure));
+    if (Result<void> adopted = adopt(std::move(*report)); !adopted) return adopted;
+  }
+  if (plan.backend == Backend::notify) return {};  // its sockets are made here
+  const bool proxied = plan.network == Network::proxied;
+  const bool dns = proxied && plan.capture.dns;
+  if (sockets_.proxy.valid() != proxied || sockets_.dns_udp.valid() != dns ||
+      sockets_.dns_tcp.valid() != dns) {
     return fail(explain({Step::listener, EPROTO, {}}));
   }
-  for (const UniqueFd& listener : report->fds) {
-    if (!is_of_another_namespace(listener.get())) {
+  return {};
+}
+
+// Takes over what one message brought.
+Result<void> LinuxChannel::adopt(Report report) {
+  for (UniqueFd& socket : report.fds) {
+    if (!is_of_another_namespace(socket.get())) {
       return fail(
-          explain({Step::self_check, 0, "the listener is not in a network namespace of its own"}));
+          explain({Step::self_check, 0, "a socket is not in a network namespace of its own"}));
+    }
+    switch (static_cast<SocketRole>(report.status)) {
+      case SocketRole::proxy:
+        sockets_.proxy = std::move(socket);
+        break;
+      case SocketRole::captured_all:
+        sockets_.all_ports = true;
+        sockets_.captured.push_back(std::move(socket));
+        break;
+      case SocketRole::captured:
+        sockets_.captured.push_back(std::move(socket));
+        break;
+      case SocketRole::dns_udp:
+        sockets_.dns_udp = std::move(socket);
+        break;
+      case SocketRole::dns_tcp:
+        sockets_.dns_tcp = std::move(socket);
+        break;
+      default:
+        return fail(explain({Step::listener, EPROTO, {}}));
     }
   }
-  listeners_ = std::move(report->fds);
   return {};
 }
 
@@ -142,21 +202,40 @@ Result<void> LinuxChannel::go() {
 
 Result<void> LinuxChannel::signal(int number) {
   if (number <= 0 || number > SIGRTMAX) return fail(ErrorCode::bad_input, "no such signal");
-  if (send_signal_request(channel_.get(), number)) return {};
+  if (send_request(channel_.get(), Request::Kind::signal, number)) return {};
   if (errno == EPIPE || errno == ECONNRESET) return {};  // it has just ended
   return fail(errno_error(errno, "cannot forward a signal"));
 }
 
+bool LinuxChannel::ask_for_inner_socket(bool v6) {
+  return send_request(channel_.get(), Request::Kind::socket, v6 ? AF_INET6 : AF_INET);
+}
+
+SandboxChannel::InnerSocket LinuxChannel::take_inner_socket() {
+  using State = InnerSocket::State;
+  for (;;) {
+    std::optional<Report> report = receive_report(channel_.get(), MSG_DONTWAIT);
+    if (!report) return {errno == EAGAIN ? State::none_yet : State::over, {}};
+    if (report->kind != Report::Kind::inner_socket) {
+      keep(std::move(*report));
+      continue;
+    }
+    if (report->fds.size() != 1 || !is_of_another_namespace(report->fds[0].get())) {
+      return {State::none, {}};
+    }
+    return {State::one, std::move(report->fds[0])};
+  }
+}
+
 Result<ExitStatus> LinuxChannel::wait() {
   if (launcher_ <= 0) return fail(ErrorCode::internal, "the sandbox was waited for already");
-  std::optional<Report> last;
   while (std::optional<Report> report = receive_report(channel_.get())) {
-    // The first report of a failure is the cause of those that follow.
-    bool decided = last && last->kind != Report::Kind::exited;
-    if (!decided) last = std::move(report);
+    if (report->kind != Report::Kind::inner_socket) keep(std::move(*report));
   }
+  const std::optional<Report>& last = last_;
   reap();
   foreground_.restore();
+  remove_leftovers();
 
   if (!last) {
     return fail(ErrorCode::io, "the sandbox was killed before the command ended");
@@ -210,16 +289,25 @@ std::vector<char*> pointers_to(const std::vector<std::string>& strings) {
   return pointers;
 }
 
-Prepared prepare(const SandboxPlan& plan) {
+Result<Prepared> prepare(const SandboxPlan& plan) {
   Prepared prepared(plan);
+  FilterOptions options;
+  options.free_internet_sockets = plan.network == Network::open;
+  prepared.supervisor_filter = build_filter(options);
+  if (plan.backend == Backend::notify) {
+    Result<NotifyPrepared> notify = prepare_notify(plan);
+    if (!notify) return fail(notify.error());
+    prepared.notify = std::move(*notify);
+    options.notify = prepared.notify->filter_rules;
+  }
   prepared.uid = ::geteuid();
   prepared.gid = ::getegid();
   prepared.parent = ::getpid();
   prepared.mounts = plan_mounts(plan, prepared.uid);
   prepared.rules = landlock_rules(plan, prepared.mounts.private_directories);
-  prepared.filter = build_filter({.free_internet_sockets = plan.network == Network::open});
+  prepared.filter = build_filter(options);
   prepared.argv = pointers_to(plan.argv);
-  prepared.envp = pointers_to(plan.env);
+  prepared.envp = pointers_to(prepared.notify ? prepared.notify->env : plan.env);
   ::sigaction(SIGCHLD, nullptr, &prepared.child_action);
   return prepared;
 }
@@ -242,7 +330,9 @@ pid_t fork_launcher(Prepared& prepared, int channel, int go) {
 Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan) {
   if (Result<void> checked = check_plan(plan); !checked) return fail(checked.error());
   fill_standard_descriptors();
-  Prepared prepared = prepare(plan);
+  Result<Prepared> made = prepare(plan);
+  if (!made) return fail(made.error());
+  Prepared& prepared = *made;
   auto [ours, theirs] = make_channel();
   auto [go_write, go_read] = make_channel();  // of its own, since another process listens there
   if (!ours || !go_write) return fail(explain({Step::start, errno, {}}));
@@ -254,13 +344,14 @@ Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan) {
   UniqueFd pidfd(static_cast<int>(::syscall(uapi::sys_pidfd_open, launcher, 0)));
   auto channel = std::make_unique<LinuxChannel>(launcher, std::move(pidfd), std::move(ours),
                                                 std::move(go_write));
+  if (prepared.notify) channel->hold(*prepared.notify);
   // After the fork, since the launcher must write its own uid_map: nobody reads our memory from
   // here on.
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || ::prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0) {
     return fail(explain({Step::self_check, errno, "this process stays dumpable"}));
   }
   if (channel->pidfd() < 0) return fail(explain({Step::start, errno, "pidfd_open"}));
-  Result<void> ready = channel->await_ready(plan.network == Network::proxied);
+  Result<void> ready = channel->await_ready(plan);
   if (!ready) return fail(ready.error());
   return channel;
 }
