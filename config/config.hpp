@@ -143,12 +143,14 @@ struct PathGrant {
   bool file = false;
   bool system = false;  // from a built-in group: counted, not listed, in the banner
   std::string origin;   // group name or flag
+  bool bypass = false;  // lies in a denied path all the same, by filesystem.bypass_protection
 };
 
 struct DenyPath {
   std::string path;       // absolute, canonical as far as it exists
   bool required = false;  // from a group that no profile can exclude
   std::string origin;
+  bool own = false;  // nono's: no bypass lifts it
 };
 
 enum class NetworkMode : std::uint8_t {
@@ -187,6 +189,8 @@ struct SessionConfig {
 
   std::vector<PathGrant> grants;
   std::vector<DenyPath> denies;
+  std::vector<std::string> missing_denies;      // denied, not there, and the command could make them
+  std::vector<std::string> own_places_to_make;  // nono's own, to be made so that they can be hidden
   Access workdir_access = Access::read_write;
   std::vector<std::string> runtimes;      // runtime trees granted because the command lives there
   std::vector<std::string> policy_files;  // existing files and directories never writable inside

@@ -32,11 +32,6 @@ Access both(Access a, Access b) {
   return r && w ? Access::read_write : w ? Access::write : Access::read;
 }
 
-bool exists(const std::string& path) {
-  struct stat info {};
-  return ::stat(path.c_str(), &info) == 0;
-}
-
 class Files {
  public:
   Files(const Settings& settings, const UserContext& user, const ResolveOptions& options,
@@ -44,16 +39,16 @@ class Files {
       : settings_(settings), user_(user), options_(options), session_(session) {}
 
   Result<void> resolve() {
+    deny_own_places();
     deny_groups();
     deny_rules();
     grant_groups();
     for (const PathRule& rule : settings_.paths) grant_rule(rule);
     if (options_.allow_cwd) grant_cwd();
     check_bypasses();
-    check_user_grants();
-    check_own_state();
+    check_grants();
     if (options_.command != nullptr) grant_command(*options_.command);
-    check_system_grants();
+    find_missing_denies();
     policy_files();
     if (problems_.empty()) return {};
     return fail(ErrorCode::bad_input, fmt::format("{}", fmt::join(problems_, "\n")), fix_);
@@ -65,18 +60,46 @@ class Files {
     if (fix_.empty()) fix_ = fix;
   }
 
+  std::string written(const std::string& path) const {
+    Result<std::string> expanded = expand_variables(path, user_);
+    return expanded ? *expanded : path;
+  }
+
   static std::string named(const Origin& origin, std::string_view path) {
     return origin.text.empty() ? std::string(path) : fmt::format("{}: {}", origin.text, path);
   }
 
   // --- what is denied ---
 
+  void deny(DenyPath deny, const std::string& as_written) {
+    bool known = std::any_of(session_.denies.begin(), session_.denies.end(),
+                             [&](const DenyPath& other) { return other.path == deny.path; });
+    // A link is denied like what it leads to, so that nothing is put in its place.
+    std::string name = canonical_path(parent_path(as_written)) + "/";
+    name += last_segment(as_written);
+    struct stat info {};
+    bool link = ::lstat(name.c_str(), &info) == 0 && S_ISLNK(info.st_mode);
+    if (link) session_.denies.push_back({name, deny.required, deny.origin, deny.own});
+    if (!known) session_.denies.push_back(std::move(deny));
+  }
+
   void deny_groups() {
     for (const PathGroup& group : path_groups()) {
       for (const std::string& path : group.denies) {
         Result<std::string> expanded = expand_path(path, user_);
-        if (expanded) session_.denies.push_back({*expanded, group.required, group.name});
+        Result<std::string> written = expand_variables(path, user_);
+        if (expanded && written) deny({*expanded, group.required, group.name}, *written);
       }
+    }
+  }
+
+  // nono's own settings, logs and sockets: what decides about this run and the next ones.
+  void deny_own_places() {
+    std::vector<std::string> places{user_.config_dir, user_.state_dir};
+    std::string runtime = user_.env ? user_.env("XDG_RUNTIME_DIR").value_or("") : "";
+    if (runtime.starts_with('/')) places.push_back(runtime + "/nono");
+    for (const std::string& place : places) {
+      if (!place.empty()) deny({canonical_path(place), true, "nono's own files", true}, place);
     }
   }
 
@@ -88,9 +111,7 @@ class Files {
         problem(named(rule.origin, path.error().what));
         continue;
       }
-      bool known = std::any_of(session_.denies.begin(), session_.denies.end(),
-                               [&](const DenyPath& deny) { return deny.path == *path; });
-      if (!known) session_.denies.push_back({*path, false, rule.origin.text});
+      deny({*path, false, rule.origin.text}, normal_path(written(rule.path), user_.cwd));
     }
   }
 
@@ -222,9 +243,14 @@ class Files {
     for (const std::string& text : settings_.bypass_protection) {
       std::string path = canonical_bypass(text);
       bypasses_.push_back(path);
+      // A grant around a denied directory opens no single path in it.
+      bool in_denied = std::any_of(
+          session_.denies.begin(), session_.denies.end(),
+          [&](const DenyPath& deny) { return lies_in(path, deny.path) && path != deny.path; });
       bool matched =
           std::any_of(session_.grants.begin(), session_.grants.end(), [&](const PathGrant& grant) {
-            return !grant.system && (lies_in(path, grant.path) || lies_in(grant.path, path));
+            bool around = lies_in(path, grant.path) && !in_denied;
+            return !grant.system && (around || lies_in(grant.path, path));
           });
       if (!matched) {
         problem(fmt::format("bypass_protection '{}' has no matching grant", text),
@@ -238,79 +264,64 @@ class Files {
                        [&](const std::string& bypass) { return lies_in(path, bypass); });
   }
 
-  // A deny inside a grant is lifted by a bypass of the deny; a grant inside a deny by one of the
-  // grant.
-  void check_user_grants() {
-    for (const PathGrant& grant : session_.grants) {
-      if (grant.system) continue;
-      std::vector<DenyPath> held;
+  // What is denied cannot be granted by its own name; a grant that only holds it shows it hidden.
+  // A deny inside a grant is lifted by a bypass of the deny, a grant inside a deny by one of the
+  // grant, and what is nono's own by nothing.
+  void check_grants() {
+    for (PathGrant& grant : session_.grants) {
       for (const DenyPath& deny : session_.denies) {
-        bool inside = lies_in(grant.path, deny.path) && !bypassed(grant.path);
-        bool holds = !grant.file && lies_in(deny.path, grant.path) && !bypassed(deny.path);
-        if (inside || holds) held.push_back(deny);
-      }
-      if (!held.empty()) refuse(grant, held);
-    }
-    std::erase_if(session_.denies, [&](const DenyPath& deny) {
-      return bypassed(deny.path) && std::any_of(session_.grants.begin(), session_.grants.end(),
-                                                [&](const PathGrant& grant) {
-                                                  return !grant.system &&
-                                                         lies_in(deny.path, grant.path);
-                                                });
-    });
-  }
-
-  void refuse(const PathGrant& grant, const std::vector<DenyPath>& held) {
-    const DenyPath& deny = held.front();
-    std::string more = held.size() > 1 ? fmt::format(" and {} more", held.size() - 1) : "";
-    std::string_view relation = grant.path == deny.path          ? "is"
-                                : lies_in(grant.path, deny.path) ? "lies in"
-                                                                 : "holds";
-    std::string_view kind = deny.required ? "the protected" : "the denied";
-    problem(fmt::format("{} would grant {}, which {} {} {} ({}){}", grant.origin, grant.path,
-                        relation, kind, deny.path, deny.origin, more),
-            grant.origin == "--allow-cwd"
-                ? "start nono in a directory that holds no such path, such as a project's own"
-                : "grant a narrower path, or name it in filesystem.bypass_protection "
-                  "(--bypass-protection PATH)");
-  }
-
-  // nono's own settings and logs: a command that could write there could change the next run.
-  void check_own_state() {
-    for (const std::string& own : {user_.config_dir, user_.state_dir}) {
-      if (own.empty()) continue;
-      std::string path = canonical_path(own);
-      for (const PathGrant& grant : session_.grants) {
-        bool overlaps = lies_in(path, grant.path) || lies_in(grant.path, path);
-        if (!overlaps || !writes(grant.access)) continue;
-        if (already_refused(grant)) continue;
-        problem(fmt::format("{} would grant writing {}, which overlaps nono's own {}", grant.origin,
-                            grant.path, path),
-                "grant a directory beside it");
-      }
-    }
-  }
-
-  bool already_refused(const PathGrant& grant) const {
-    std::string start = printable(grant.origin + " would grant " + grant.path + ",");
-    return std::any_of(problems_.begin(), problems_.end(),
-                       [&](const std::string& text) { return text.starts_with(start); });
-  }
-
-  // Built-in groups hold nothing protected, unless the home directory itself lies in a system path.
-  // They only read, so what does not exist cannot be read.
-  void check_system_grants() {
-    for (const PathGrant& grant : session_.grants) {
-      if (!grant.system || grant.file) continue;
-      for (const DenyPath& deny : session_.denies) {
-        bool holds = lies_in(deny.path, grant.path);
-        if (!holds || (!writes(grant.access) && !exists(deny.path))) continue;
-        problem(fmt::format("{} grants {}, which holds {} {} ({})", grant.origin, grant.path,
-                            deny.required ? "the protected" : "the denied", deny.path, deny.origin),
-                "move it elsewhere, or exclude the group (groups.exclude)");
+        if (!lies_in(grant.path, deny.path)) continue;
+        if (!deny.own && !grant.system && bypassed(grant.path)) {
+          grant.bypass = true;
+          continue;
+        }
+        refuse(grant, deny);
         break;
       }
     }
+    std::erase_if(session_.denies, [&](const DenyPath& deny) {
+      return !deny.own && bypassed(deny.path) && under_grant(deny.path);
+    });
+  }
+
+  bool under_grant(const std::string& path) const {
+    return std::any_of(session_.grants.begin(), session_.grants.end(), [&](const PathGrant& grant) {
+      return !grant.system && lies_in(path, grant.path);
+    });
+  }
+
+  void refuse(const PathGrant& grant, const DenyPath& deny) {
+    std::string_view fix =
+        "grant a narrower path, or name it in filesystem.bypass_protection "
+        "(--bypass-protection PATH)";
+    if (deny.own) fix = "grant a directory beside it";
+    if (grant.system) fix = "move it elsewhere, or exclude the group (groups.exclude)";
+    problem(fmt::format("{} would grant {}, which {} {} {} ({})", grant.origin, grant.path,
+                        grant.path == deny.path ? "is" : "lies in",
+                        deny.required ? "the protected" : "the denied", deny.path, deny.origin),
+            fix);
+  }
+
+  // What does not exist cannot be hidden, and what could be written could be created.
+  void find_missing_denies() {
+    for (const DenyPath& deny : session_.denies) {
+      struct stat info {};
+      if (::lstat(deny.path.c_str(), &info) == 0) continue;
+      bool creatable =
+          std::any_of(session_.grants.begin(), session_.grants.end(), [&](const PathGrant& grant) {
+            return !grant.file && writes(grant.access) && lies_in(deny.path, grant.path);
+          });
+      if (!creatable) continue;
+      (deny.own ? session_.own_places_to_make : session_.missing_denies).push_back(deny.path);
+    }
+    const std::vector<std::string>& missing = session_.missing_denies;
+    if (missing.empty()) return;
+    session_.warnings.push_back(fmt::format(
+        "the command could create {}{}, which {} protected and not there to be hidden; nono looks "
+        "again after the run",
+        missing.front(),
+        missing.size() > 1 ? fmt::format(" and {} more paths", missing.size() - 1) : "",
+        missing.size() > 1 ? "are" : "is"));
   }
 
   // --- the command itself ---

@@ -22,11 +22,14 @@ struct FsGrant {
   bool read = false;
   bool write = false;
   bool directory = true;
+  bool despite_deny = false;  // may lie in a denied path, and shows through where that is hidden
 };
 
 struct FsDeny {
   std::string path;    // absolute, canonical; need not exist
   std::string origin;  // group or flag, for messages
+  // Nothing runs where it is in a writable grant and does not exist, so cannot be hidden.
+  bool essential = false;
 };
 
 enum class Network : std::uint8_t {
@@ -137,7 +140,8 @@ class SandboxChannel {
 //
 // Errors: not_supported with the missing thing and the remedy (exit 125), bad_input for a plan that
 // contradicts itself (a grant at or below a denied path). A denied path that lies inside a grant is
-// hidden by a mount over it, where it exists.
+// hidden by a mount over it, where it exists; it can be neither read, removed, renamed nor replaced,
+// and the directories between it and the grant cannot be moved.
 //
 // Always there without a grant: a fresh read-only /proc, /dev/{null,zero,full,random,urandom,tty},
 // an own /dev/pts, and the private temporary directories. Grants at or below /proc and /dev/pts

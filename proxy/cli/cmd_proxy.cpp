@@ -61,7 +61,7 @@ Result<std::shared_ptr<intercept::CertificateAuthority>> make_authority(Proxy& p
                        ? intercept::CertificateAuthority::from_pem_files(*cert, *key)
                        : intercept::CertificateAuthority::generate(std::chrono::hours(24) * days);
   if (!authority) return authority;
-  Result<PrivateDirectory> directory = PrivateDirectory::make(proxy.user.env, proxy.user.uid);
+  Result<PrivateDirectory> directory = PrivateDirectory::make(proxy.user);
   if (!directory) return fail(directory.error());
   proxy.directory.emplace(std::move(*directory));
   Result<UniqueFd> file = proxy.directory->create("ca-bundle.pem");

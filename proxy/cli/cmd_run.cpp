@@ -1,6 +1,7 @@
 // nono run: decide, fork the sandbox, and only then read keys and serve.
 
 #include <poll.h>
+#include <sys/stat.h>
 
 #include <cerrno>
 #include <csignal>
@@ -143,6 +144,17 @@ int serve(Server& server, sandbox::SandboxChannel& channel, const Signals& signa
   return exit_code;
 }
 
+// What was denied, was not there to be hidden, and is there now.
+void look_at_missing_denies(const RunOptions& options, const SessionConfig& config) {
+  for (const std::string& path : config.missing_denies) {
+    struct stat info = {};
+    if (::lstat(path.c_str(), &info) != 0) continue;
+    warn(options.common, path +
+                             " is a protected path and was made during the run, by the command "
+                             "perhaps: look at it before anything uses it");
+  }
+}
+
 int run_with_proxy(const RunOptions& options, const UserContext& user, RunPlan& plan,
                    sandbox::SandboxChannel& channel, const Signals& signals) {
   const Result<std::unique_ptr<keystore::Keystore>> keyring = open_keyring(user.env);
@@ -181,11 +193,15 @@ int run_command(const RunOptions& options, const UserContext& user) {
   const Result<Signals> signals =
       Signals::take({SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGUSR1, SIGUSR2, SIGCONT});
   if (!signals) return complain(signals.error());
+  int exit_code = exit_error;
   if (plan->config.network.mode == NetworkMode::filtered) {
-    return run_with_proxy(options, user, *plan, **channel, *signals);
+    exit_code = run_with_proxy(options, user, *plan, **channel, *signals);
+  } else {
+    say_what_holds(options, *plan, {});
+    exit_code = run_without_proxy(**channel, *signals);
   }
-  say_what_holds(options, *plan, {});
-  return run_without_proxy(**channel, *signals);
+  look_at_missing_denies(options, plan->config);
+  return exit_code;
 }
 
 }  // namespace nono::cli

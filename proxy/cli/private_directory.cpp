@@ -10,15 +10,38 @@
 
 namespace nono::cli {
 
-Result<PrivateDirectory> PrivateDirectory::make(const EnvLookup& env, unsigned uid) {
-  std::string base = env("XDG_RUNTIME_DIR").value_or("");
+namespace {
+
+// True where it is a directory that only the user can write to; made if it is missing.
+bool is_own_directory(const std::string& path, unsigned uid, bool make) {
+  if (make) ::mkdir(path.c_str(), 0700);
   struct stat status = {};
-  const bool own = base.starts_with('/') && ::stat(base.c_str(), &status) == 0 &&
-                   S_ISDIR(status.st_mode) && status.st_uid == uid &&
-                   (status.st_mode & (S_IWGRP | S_IWOTH)) == 0;
-  if (own) {
-    std::string pattern = base + "/nono-XXXXXX";
-    if (::mkdtemp(pattern.data()) != nullptr) return PrivateDirectory(std::move(pattern));
+  return path.starts_with('/') && ::lstat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode) &&
+         status.st_uid == uid && (status.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
+// Within nono's own places, which no grant shows.
+std::string own_base(const UserContext& user) {
+  std::string runtime = user.env("XDG_RUNTIME_DIR").value_or("");
+  if (is_own_directory(runtime, user.uid, false) &&
+      is_own_directory(runtime + "/nono", user.uid, true)) {
+    return runtime + "/nono";
+  }
+  std::error_code ignored;
+  std::filesystem::create_directories(user.state_dir, ignored);
+  const std::string kept = user.state_dir + "/run";
+  return is_own_directory(kept, user.uid, true) ? kept : "";
+}
+
+}  // namespace
+
+Result<PrivateDirectory> PrivateDirectory::make(const UserContext& user) {
+  std::string base = own_base(user);
+  if (!base.empty()) {
+    std::string pattern = base + "/XXXXXX";
+    if (::mkdtemp(pattern.data()) != nullptr) {
+      return PrivateDirectory(std::filesystem::canonical(pattern).string());
+    }
   }
   std::string pattern = "/tmp/nono-XXXXXX";
   if (::mkdtemp(pattern.data()) == nullptr) {

@@ -12,8 +12,9 @@ namespace nono::cli {
 
 class PrivateDirectory {
  public:
-  // Below $XDG_RUNTIME_DIR where that is the user's own, otherwise below /tmp.
-  static Result<PrivateDirectory> make(const EnvLookup& env, unsigned uid);
+  // Below $XDG_RUNTIME_DIR/nono where that is the user's own, else below nono's own state, else
+  // below /tmp.
+  static Result<PrivateDirectory> make(const UserContext& user);
   PrivateDirectory(PrivateDirectory&& other) noexcept : path_(std::move(other.path_)) {
     other.path_.clear();
   }

@@ -113,10 +113,10 @@ void add_paths(const SessionConfig& config, sandbox::SandboxPlan& plan) {
     if (grant.access == Access::none) continue;
     const bool read = grant.access != Access::write;
     const bool write = grant.access != Access::read;
-    plan.grants.push_back(sandbox::FsGrant{grant.path, read, write, !grant.file});
+    plan.grants.push_back(sandbox::FsGrant{grant.path, read, write, !grant.file, grant.bypass});
   }
   for (const DenyPath& deny : config.denies) {
-    plan.denies.push_back(sandbox::FsDeny{deny.path, deny.origin});
+    plan.denies.push_back(sandbox::FsDeny{deny.path, deny.origin, deny.own});
   }
 }
 
@@ -177,16 +177,34 @@ tl::expected<Decided, RunFailure> decide(const RunOptions& options, const UserCo
   return decided;
 }
 
+// What the command could create in nono's place is made before it, to be hidden from it.
+Result<void> make_own_places(const SessionConfig& config) {
+  for (const std::string& place : config.own_places_to_make) {
+    std::error_code error;
+    std::filesystem::create_directories(place, error);
+    if (!error) {
+      std::filesystem::permissions(place, std::filesystem::perms::owner_all, error);
+    }
+    if (error) {
+      return fail(ErrorCode::io, "cannot make " + place + ", nono's own: " + error.message(),
+                  "make it, or grant nothing that holds it");
+    }
+  }
+  return {};
+}
+
 // The place of the CA bundle, granted to the command, and the log's file.
 Result<void> create_files(const RunOptions& options, const UserContext& user, RunPlan& plan) {
+  if (Result<void> made = make_own_places(plan.config); !made) return made;
   if (needs_interception(plan.config)) {
-    Result<PrivateDirectory> directory = PrivateDirectory::make(user.env, user.uid);
+    Result<PrivateDirectory> directory = PrivateDirectory::make(user);
     if (!directory) return fail(directory.error());
     plan.directory.emplace(std::move(*directory));
     Result<UniqueFd> bundle = plan.directory->create(std::string(bundle_name));
     if (!bundle) return fail(bundle.error());
     plan.bundle = std::move(*bundle);
-    plan.sandbox.grants.push_back(sandbox::FsGrant{plan.directory->path(), true, false, true});
+    plan.sandbox.grants.push_back(
+        sandbox::FsGrant{plan.directory->path(), true, false, true, true});
   }
   if (plan.config.network.mode != NetworkMode::filtered) return {};
   const std::string log = audit_log_path(options.policy.audit_log, user);
@@ -234,6 +252,7 @@ tl::expected<RunPlan, RunFailure> make_run_plan(const RunOptions& options,
     }
   }
   plan.sandbox.read_only_paths = protected_paths(options, user, plan.config, plan.audit_log);
+  if (plan.directory) plan.sandbox.read_only_paths.push_back(plan.directory->path());
 
   std::map<std::string, std::string> additions;
   if (plan.config.network.mode == NetworkMode::filtered) {

@@ -8,11 +8,9 @@
 namespace nono::sandbox {
 namespace {
 
-const FsGrant* covering_grant(const SandboxPlan& plan, const std::string& path) {
-  for (const FsGrant& grant : plan.grants) {
-    if (is_at_or_below(path, grant.path)) return &grant;
-  }
-  return nullptr;
+bool is_granted(const SandboxPlan& plan, const std::string& path) {
+  return std::any_of(plan.grants.begin(), plan.grants.end(),
+                     [&](const FsGrant& grant) { return is_at_or_below(path, grant.path); });
 }
 
 // A grant that names the directory means the host's, and so does writing to a directory above it.
@@ -64,17 +62,53 @@ void add_binds(MountPlan& mounts, const SandboxPlan& plan) {
   }
 }
 
-// A file that decides about the next run: bound read-only onto itself, and each directory between
-// it and the grant pinned by a mount of its own, so that none can be renamed away and replaced.
-void protect(MountPlan& mounts, const std::string& path) {
+// Each directory between a path and the writable grant that holds it gets a mount of its own, so
+// that none can be renamed away and replaced. False where no such grant holds it.
+bool pin_the_way(MountPlan& mounts, const std::string& path) {
   const BindMount* bind = covering_bind(mounts, path);
-  if (bind == nullptr || !bind->writable) return;
+  if (bind == nullptr || !bind->writable) return false;
   for (std::string& directory : directories_between(bind->path, path)) {
     if (std::find(mounts.pinned.begin(), mounts.pinned.end(), directory) == mounts.pinned.end()) {
       mounts.pinned.push_back(std::move(directory));
     }
   }
-  mounts.read_only.push_back(path);
+  return true;
+}
+
+// A file that decides about the next run: bound read-only onto itself.
+void protect(MountPlan& mounts, const std::string& path) {
+  if (pin_the_way(mounts, path)) mounts.read_only.push_back(path);
+}
+
+// Moved away with its directory, a denied path would be found by the next run under a name that
+// nobody denies: hence the pins.
+void hide(MountPlan& mounts, const SandboxPlan& plan, const FsDeny& deny) {
+  if (!is_granted(plan, deny.path)) return;
+  bool writable = pin_the_way(mounts, deny.path);
+  HiddenPath hidden = {deny.path, deny.essential && writable, {}};
+  for (const FsGrant& grant : plan.grants) {
+    if (!grant.despite_deny || !is_at_or_below(grant.path, deny.path)) continue;
+    hidden.exposed.push_back({grant.path, grant.write});
+  }
+  mounts.hidden.push_back(std::move(hidden));
+}
+
+// What lies in a hidden directory is hidden with it, unless it lies in what is exposed there.
+void drop_hidden_twice(std::vector<HiddenPath>& hidden) {
+  std::sort(hidden.begin(), hidden.end(), [](const HiddenPath& a, const HiddenPath& b) {
+    return a.path < b.path;  // a directory before what lies in it
+  });
+  std::vector<HiddenPath> kept;
+  for (HiddenPath& inner : hidden) {
+    bool twice = std::any_of(kept.begin(), kept.end(), [&](const HiddenPath& outer) {
+      bool shown = std::any_of(
+          outer.exposed.begin(), outer.exposed.end(),
+          [&](const BindMount& exposed) { return is_at_or_below(inner.path, exposed.path); });
+      return is_at_or_below(inner.path, outer.path) && !shown;
+    });
+    if (!twice) kept.push_back(std::move(inner));
+  }
+  hidden = std::move(kept);
 }
 
 }  // namespace
@@ -84,11 +118,10 @@ MountPlan plan_mounts(const SandboxPlan& plan, uid_t uid) {
   mounts.private_directories = private_directories(plan, uid);
   add_binds(mounts, plan);
   for (const std::string& path : plan.read_only_paths) protect(mounts, path);
+  for (const FsDeny& deny : plan.denies) hide(mounts, plan, deny);
+  drop_hidden_twice(mounts.hidden);
   std::sort(mounts.pinned.begin(), mounts.pinned.end(),
             [](const std::string& a, const std::string& b) { return a.size() < b.size(); });
-  for (const FsDeny& deny : plan.denies) {
-    if (covering_grant(plan, deny.path) != nullptr) mounts.hidden.push_back(deny.path);
-  }
   if (is_private(mounts, plan.cwd) && covering_bind(mounts, plan.cwd) == nullptr) {
     mounts.start_directory = plan.cwd;
   }

@@ -10,7 +10,9 @@
 #include <cerrno>
 
 #include "config/base/fd.hpp"
+#include "sandbox/linux/hide.hpp"
 #include "sandbox/linux/landlock.hpp"
+#include "sandbox/linux/mount_calls.hpp"
 #include "sandbox/linux/paths.hpp"
 #include "sandbox/linux/uapi.hpp"
 
@@ -27,24 +29,6 @@ struct Detached {
 
 bool cannot_be_reached(int error) {
   return error == ENOENT || error == EACCES || error == ENOTDIR;
-}
-
-UniqueFd clone_tree(int path) {
-  unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE;
-  return UniqueFd(static_cast<int>(::syscall(uapi::sys_open_tree, path, "", flags)));
-}
-
-int set_attributes(int tree, std::uint64_t set) {
-  mount_attr attributes = {};
-  attributes.attr_set = set;
-  unsigned flags = AT_EMPTY_PATH | AT_RECURSIVE;
-  return static_cast<int>(
-      ::syscall(uapi::sys_mount_setattr, tree, "", flags, &attributes, sizeof attributes));
-}
-
-int attach(int tree, int target) {
-  unsigned flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
-  return static_cast<int>(::syscall(uapi::sys_move_mount, tree, "", target, "", flags));
 }
 
 // Devices and pipes can be written on a read-only mount; everything else needs its copy.
@@ -151,22 +135,6 @@ Done protect_policy(const MountPlan& plan) {
   return {};
 }
 
-Done hide(const MountPlan& plan) {
-  constexpr unsigned long inert = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
-  for (const std::string& path : plan.hidden) {
-    struct stat info = {};
-    if (::stat(path.c_str(), &info) != 0) {  // a link's target is what holds the secret
-      if (cannot_be_reached(errno)) continue;
-      return failed(Step::mount_deny, errno, path);
-    }
-    int result = S_ISDIR(info.st_mode)
-                     ? ::mount("tmpfs", path.c_str(), "tmpfs", inert, "size=4k,mode=0")
-                     : ::mount("/dev/null", path.c_str(), nullptr, MS_BIND, nullptr);
-    if (result != 0) return failed(Step::mount_deny, errno, path);
-  }
-  return {};
-}
-
 // Only the sandbox's own processes are in it. Read-only, since root owns /proc/sys even here.
 Done mount_proc() {
   constexpr unsigned long flags = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
@@ -212,7 +180,7 @@ Done build_tree(const MountPlan& plan) {
     if (!done) return done;
   }
   if (Done done = protect_policy(plan); !done) return done;
-  return hide(plan);
+  return hide_paths(plan.hidden);
 }
 
 }  // namespace nono::sandbox

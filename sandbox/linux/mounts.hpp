@@ -19,13 +19,20 @@ struct BindMount {
   bool writable = false;
 };
 
+// A denied path that a grant would show: something empty and closed is mounted over it.
+struct HiddenPath {
+  std::string path;
+  bool essential = false;          // must be there to be hidden
+  std::vector<BindMount> exposed;  // grants within it that the user wants all the same
+};
+
 // What to mount, decided from the plan by text alone.
 struct MountPlan {
   std::vector<std::string> private_directories;  // a tmpfs each
   std::vector<BindMount> binds;                  // outermost first
   std::vector<std::string> read_only;            // within writable binds
   std::vector<std::string> pinned;               // directories above those: must not be moved away
-  std::vector<std::string> hidden;               // denied paths that a grant would show
+  std::vector<HiddenPath> hidden;                // denied paths that a grant would show
   std::string start_directory;                   // made in a private directory; empty if it exists
 };
 

@@ -256,7 +256,7 @@ Result<ExitStatus> LinuxChannel::wait() {
 Result<void> check_plan(const SandboxPlan& plan) {
   for (const FsDeny& deny : plan.denies) {
     for (const FsGrant& grant : plan.grants) {
-      if (!is_at_or_below(grant.path, deny.path)) continue;
+      if (grant.despite_deny || !is_at_or_below(grant.path, deny.path)) continue;
       return fail(ErrorCode::bad_input, fmt::format("'{}' is granted, but '{}' is denied by {}",
                                                     grant.path, deny.path, deny.origin));
     }

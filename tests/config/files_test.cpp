@@ -77,6 +77,11 @@ std::string as_ordinary_user(const std::function<std::string()>& say) {
   return said;
 }
 
+bool denies(const SessionConfig& session, const std::string& text) {
+  return std::any_of(session.denies.begin(), session.denies.end(),
+                     [&](const DenyPath& deny) { return deny.path == text; });
+}
+
 }  // namespace
 
 TEST_CASE(
@@ -113,7 +118,7 @@ TEST_CASE("the flag --allow-cwd gives the current directory, as workdir.access s
   CHECK(grant_at(session, home.path("project")) == nullptr);
 }
 
-TEST_CASE("a grant that is, lies in, or holds what is protected is refused, with both named") {
+TEST_CASE("a grant that is or lies in what is protected is refused, with both named") {
   Home home;
   UserContext user = home.user();
   std::string key = home.file("home/.ssh/id_ed25519");
@@ -122,19 +127,43 @@ TEST_CASE("a grant that is, lies in, or holds what is protected is refused, with
       Contains("--read would grant " + home.path("home/.ssh")) && Contains("deny_credentials"));
   CHECK_THAT(refusal(path(key, Access::read, true, "--read-file"), user),
              Contains("lies in the protected " + home.path("home/.ssh")));
-  CHECK_THAT(refusal(path("~", Access::read, false, "--read"), user),
-             Contains("holds the protected " + home.path("home/.ssh")) && Contains("more"));
-  CHECK_THAT(refusal(path("/", Access::read, false, "--read"), user),
-             Contains("holds the protected"));
-  user.cwd = user.home;
-  CHECK_THAT(refusal({}, user, true), Contains("--allow-cwd would grant " + user.home));
 }
 
-TEST_CASE("protected paths count whether or not they exist") {
+TEST_CASE("a grant that holds what is protected is accepted, and the protected path stays denied") {
+  Home home;
+  UserContext user = home.user();
+  for (const char* text : {"~", "/"}) {
+    SessionConfig session = accepted(path(text, Access::read, false, "--read"), user);
+    CHECK(denies(session, home.path("home/.ssh")));
+    CHECK(session.warnings.empty());
+    CHECK(session.missing_denies.empty());
+  }
+  user.cwd = user.home;
+  CHECK(denies(accepted({}, user, true), home.path("home/.ssh")));
+}
+
+TEST_CASE("protected paths that a writable grant lets create are told, and listed for later") {
   Home home;
   home.directory("home/.config/other");
-  CHECK_THAT(refusal(path("~/.config", Access::read, false, "--read"), home.user()),
-             Contains("holds the protected " + home.path("home/.config/gcloud")));
+  SessionConfig session =
+      accepted(path("~/.config", Access::read_write, false, "--allow"), home.user());
+  const std::vector<std::string>& missing = session.missing_denies;
+  CHECK(std::find(missing.begin(), missing.end(), home.path("home/.config/gcloud")) !=
+        missing.end());
+  CHECK(std::find(missing.begin(), missing.end(), home.path("home/.ssh")) == missing.end());
+  REQUIRE(session.warnings.size() == 1);
+  CHECK_THAT(session.warnings[0], Contains(home.path("home/.config/gcloud") + " and "));
+  CHECK(accepted(path("~/.config", Access::read, false, "--read"), home.user())
+            .missing_denies.empty());
+}
+
+TEST_CASE("a protected name that is a link is denied like what it leads to") {
+  Home home;
+  home.directory("elsewhere");
+  home.link("home/.aws", home.path("elsewhere"));
+  SessionConfig session = accepted(path("~", Access::read, false, "--read"), home.user());
+  CHECK(denies(session, home.path("home/.aws")));
+  CHECK(denies(session, home.path("elsewhere")));
 }
 
 TEST_CASE("symbolic links do not lead around a deny") {
@@ -159,15 +188,22 @@ TEST_CASE("bypass_protection lifts a deny for the path it names, where a grant m
   SessionConfig session = accepted(settings, home.user());
   CHECK(grant_at(session, hosts) != nullptr);
   // Everything else in ~/.ssh stays protected.
-  CHECK(std::any_of(session.denies.begin(), session.denies.end(),
-                    [&](const DenyPath& d) { return d.path == home.path("home/.ssh"); }));
+  CHECK(denies(session, home.path("home/.ssh")));
+  CHECK(grant_at(session, hosts)->bypass);
 
   settings.paths[0] = {"~/.ssh", Access::read, false, {"--read"}};
   CHECK_THAT(refusal(settings, home.user()), Contains("would grant " + home.path("home/.ssh")));
   settings.bypass_protection = {"~/.ssh"};
   session = accepted(settings, home.user());
-  CHECK_FALSE(std::any_of(session.denies.begin(), session.denies.end(),
-                          [&](const DenyPath& d) { return d.path == home.path("home/.ssh"); }));
+  CHECK_FALSE(denies(session, home.path("home/.ssh")));
+
+  Settings around = path("~", Access::read, false, "--read");
+  around.bypass_protection = {"~/.ssh"};
+  CHECK_FALSE(denies(accepted(around, home.user()), home.path("home/.ssh")));
+  around.bypass_protection = {"~/.ssh/known_hosts"};
+  CHECK_THAT(refusal(around, home.user()), Contains("has no matching grant"));
+  around.paths.push_back({hosts, Access::read, true, {"--read-file"}});
+  CHECK(denies(accepted(around, home.user()), home.path("home/.ssh")));
 
   Settings alone;
   alone.bypass_protection = {"~/.aws"};
@@ -175,30 +211,41 @@ TEST_CASE("bypass_protection lifts a deny for the path it names, where a grant m
              Contains("bypass_protection '~/.aws' has no matching grant"));
 }
 
-TEST_CASE("a profile's own deny inside or over a grant is refused, elsewhere it is kept") {
+TEST_CASE("a profile's own deny inside a grant is kept, one over a grant refuses it") {
   Home home;
   home.directory("project/secret");
   Settings settings;
   settings.deny_paths.push_back({"$WORKDIR/secret", Access::none, false, {"p.json:1:1"}});
+  CHECK(denies(accepted(settings, home.user(), true), home.path("project/secret")));
+  CHECK(denies(accepted(settings, home.user()), home.path("project/secret")));
+  settings.deny_paths[0].path = "$WORKDIR";
   CHECK_THAT(refusal(settings, home.user(), true),
-             Contains("the denied " + home.path("project/secret") + " (p.json:1:1)"));
-  SessionConfig session = accepted(settings, home.user());
-  CHECK(std::any_of(session.denies.begin(), session.denies.end(),
-                    [&](const DenyPath& d) { return d.path == home.path("project/secret"); }));
+             Contains("is the denied " + home.path("project") + " (p.json:1:1)"));
   settings.deny_paths[0].path = "$NOT_SET_X/secret";
   CHECK_THAT(refusal(settings, home.user()), Contains("$NOT_SET_X is not set"));
 }
 
-TEST_CASE("nono's own settings and logs are never writable") {
+TEST_CASE("nono's own settings, logs and sockets can be granted by nothing") {
   Home home;
+  home.variables["XDG_RUNTIME_DIR"] = home.directory("runtime");
+  home.directory("runtime/nono");
   UserContext user = home.user();
   user.config_dir = home.directory("config/nono");
-  user.state_dir = home.directory("state/nono");
-  CHECK_THAT(refusal(path(home.path("config"), Access::write, false, "--write"), user),
-             Contains("overlaps nono's own " + home.path("config/nono")));
-  CHECK_THAT(refusal(path(home.path("state/nono"), Access::read_write, false, "--allow"), user),
-             Contains("overlaps nono's own"));
-  accepted(path(home.path("config"), Access::read, false, "--read"), user);
+  user.state_dir = home.path("state/nono");
+  home.directory("state");
+  for (const std::string& own : {user.config_dir, home.path("runtime/nono")}) {
+    Settings settings = path(own, Access::read, false, "--read");
+    settings.bypass_protection = {own};
+    CHECK_THAT(refusal(settings, user),
+               Contains("is the protected " + own + " (nono's own files)"));
+  }
+  SessionConfig session = accepted(path(home.path(""), Access::read_write, false, "--allow"), user);
+  CHECK(denies(session, user.config_dir));
+  CHECK(denies(session, user.state_dir));
+  CHECK(denies(session, home.path("runtime/nono")));
+  CHECK(session.own_places_to_make == std::vector<std::string>{user.state_dir});
+  CHECK(accepted(path(home.path(""), Access::read, false, "--read"), user)
+            .own_places_to_make.empty());
 }
 
 TEST_CASE("missing paths are skipped with a warning, files and directories are not mixed up") {
@@ -241,17 +288,12 @@ TEST_CASE("a directory that the user cannot read is an error") {
   CHECK(said_of("open") == "fine");
 }
 
-TEST_CASE("write to /tmp means the host's, and a home below it is protected from that") {
+TEST_CASE("write to /tmp means the host's, and a home below it stays protected from that") {
   Home home;
-  CHECK_THAT(refusal(path("/tmp", Access::write, false, "p.json:8:11"), home.user()),
-             Contains("holds the protected " + home.path("home/.ssh")));
-  UserContext user = home.user();
-  user.home = "/nonexistent";
-  user.config_dir = "/nonexistent/.config/nono";
-  user.state_dir = "/nonexistent/.local/state/nono";
-  SessionConfig session = accepted(path("/tmp", Access::write, false, "p.json:8:11"), user);
+  SessionConfig session = accepted(path("/tmp", Access::write, false, "p.json:8:11"), home.user());
   REQUIRE(grant_at(session, "/tmp") != nullptr);
   CHECK(grant_at(session, "/tmp")->access == Access::write);
+  CHECK(denies(session, home.path("home/.ssh")));
 }
 
 TEST_CASE("optional groups grant what exists of them, read only") {
@@ -274,12 +316,11 @@ TEST_CASE("a home inside a system path is not handed out with it") {
   Home home;
   UserContext user = home.user();
   user.home = "/usr/share";
-  // Nothing protected exists there, and the grant only reads: nothing can be lost.
-  accepted({}, user);
+  CHECK(denies(accepted({}, user), "/usr/share/.ssh"));
   user.home = home.path("home");
   home.directory("home/.local/bin");
   home.link("home/.kube", home.path("home/.local/bin"));
-  CHECK_THAT(refusal({}, user), Contains("user_tools grants " + home.path("home/.local/bin")));
+  CHECK_THAT(refusal({}, user), Contains("user_tools would grant " + home.path("home/.local/bin")));
 }
 
 TEST_CASE("a profile under a writable grant is listed as read-only for the child") {

@@ -93,18 +93,6 @@ TEST_CASE("a read grant does not let write and a write grant of a file reaches t
         0);
 }
 
-TEST_CASE("a grant that holds a required deny is refused at the start and names both") {
-  const auto stage = Stage::make();
-  if (!stage) return;
-  stage->dir().write("home/.ssh/id_ed25519", "PRIVATE-KEY-MATERIAL", 0600);
-  Command command = stage->nono({"run", "--allow-cwd", "--", "touch", "started"});
-  command.cwd = stage->home();
-  const Finished ended = run(command);
-  CHECK(ended.code == 1);
-  CHECK_THAT(ended.err, Contains(".ssh") && Contains(stage->home()));
-  CHECK_FALSE(fs::exists(stage->home() + "/started"));
-}
-
 TEST_CASE("temporary files work and are the command's own") {
   const auto stage = Stage::make();
   if (!stage) return;

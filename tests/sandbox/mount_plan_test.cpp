@@ -24,6 +24,12 @@ std::vector<std::string> names(const std::vector<BindMount>& binds) {
 
 using Names = std::vector<std::string>;
 
+Names hidden_names(const MountPlan& mounts) {
+  Names result;
+  for (const HiddenPath& hidden : mounts.hidden) result.push_back(hidden.path);
+  return result;
+}
+
 }  // namespace
 
 TEST_CASE("a path is below a directory by whole components only") {
@@ -103,5 +109,35 @@ TEST_CASE("denied paths are hidden where a grant would show them") {
   SandboxPlan plan;
   plan.grants = {writing("/home/u")};
   plan.denies = {{"/home/u/.ssh", "deny_credentials"}, {"/home/v/.ssh", "deny_credentials"}};
-  CHECK(plan_mounts(plan, 7).hidden == Names{"/home/u/.ssh"});
+  CHECK(hidden_names(plan_mounts(plan, 7)) == Names{"/home/u/.ssh"});
+}
+
+TEST_CASE("the way to a denied path is pinned where it could be moved") {
+  SandboxPlan plan;
+  plan.grants = {writing("/home/u")};
+  plan.denies = {{"/home/u/.config/gh", "deny_credentials"}};
+  CHECK(plan_mounts(plan, 7).pinned == Names{"/home/u/.config"});
+  plan.grants = {reading("/home/u")};
+  CHECK(plan_mounts(plan, 7).pinned.empty());
+  CHECK(hidden_names(plan_mounts(plan, 7)) == Names{"/home/u/.config/gh"});
+}
+
+TEST_CASE("what lies in a hidden directory is hidden once, unless something there is exposed") {
+  SandboxPlan plan;
+  plan.grants = {writing("/h"), {"/h/.ssh/open", true, false, true, true}};
+  plan.denies = {{"/h/.ssh/open/key", "flag"}, {"/h/.ssh/inner", "flag"}, {"/h/.ssh", "group"}};
+  MountPlan mounts = plan_mounts(plan, 7);
+  CHECK(hidden_names(mounts) == Names{"/h/.ssh", "/h/.ssh/open/key"});
+  REQUIRE(mounts.hidden.front().exposed.size() == 1);
+  CHECK(mounts.hidden.front().exposed.front().path == "/h/.ssh/open");
+  CHECK_FALSE(mounts.hidden.front().exposed.front().writable);
+}
+
+TEST_CASE("only in a writable grant must an essential path be there") {
+  SandboxPlan plan;
+  plan.denies = {{"/h/own", "nono", true}};
+  plan.grants = {reading("/h")};
+  CHECK_FALSE(plan_mounts(plan, 7).hidden.front().essential);
+  plan.grants = {writing("/h")};
+  CHECK(plan_mounts(plan, 7).hidden.front().essential);
 }
