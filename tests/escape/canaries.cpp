@@ -42,7 +42,9 @@ std::string received(int fd) {
 
 }  // namespace
 
-Listeners::Listeners(const std::string& folder, const std::string& token) : token_(token) {
+Listeners::Listeners(const std::string& folder, const std::string& token,
+                     std::optional<uid_t> owner)
+    : token_(token), owner_(owner) {
   const std::string own = random_loopback();
   const std::uint16_t proxy_port = ProxyEndpoints{}.http.value();
   add_internet("tcp4", AF_INET, SOCK_STREAM, 0, own, 0);
@@ -103,7 +105,9 @@ void Listeners::add_unix(const char* key, int type, const std::string& place, bo
   if (::bind(fd.get(), generic(address), static_cast<socklen_t>(length)) != 0) {
     throw std::runtime_error("bind " + place);
   }
-  if (!abstract) ::chmod(place.c_str(), 0666);
+  if (!abstract && owner_ && ::chown(place.c_str(), *owner_, *owner_) != 0) {
+    throw std::runtime_error("chown " + place);
+  }
   add(std::move(fd), type != SOCK_DGRAM, key, place);
 }
 
@@ -116,7 +120,7 @@ void Listeners::add_vsock() {
   address.svm_port = VMADDR_PORT_ANY;
   socklen_t size = sizeof address;
   if (!fd || ::bind(fd.get(), generic(address), size) != 0 || ::listen(fd.get(), 1) != 0) {
-    words_.push_back("vsock=9");
+    words_.push_back("vsock=0");
     return;
   }
   ::getsockname(fd.get(), generic(address), &size);
@@ -167,11 +171,10 @@ std::set<std::string> hits_in(const std::string& output) {
 
 // Of the victim, as the kernel tells it to anybody.
 struct Victim::Condition {
-  rlimit files = {};
   cpu_set_t processors = {};
   int priority = 0, scheduler = 0;
   long disk_priority = 0;
-  std::string oom_score;
+  std::string oom_score, limits;
 };
 
 Victim::Victim(const std::string& programs, const std::string& outside, const std::string& secret,
@@ -225,20 +228,20 @@ std::set<std::string> Victim::hits() const {
 Victim::Condition Victim::condition() const {
   const pid_t pid = process_->pid();
   Condition now;
-  ::prlimit(pid, RLIMIT_NOFILE, nullptr, &now.files);
   ::sched_getaffinity(pid, sizeof now.processors, &now.processors);
   now.priority = ::getpriority(PRIO_PROCESS, static_cast<id_t>(pid));
   now.scheduler = ::sched_getscheduler(pid);
   constexpr int who_process = 1;
   now.disk_priority = ::syscall(SYS_ioprio_get, who_process, pid);
   now.oom_score = read_file("/proc/" + std::to_string(pid) + "/oom_score_adj");
+  now.limits = read_file("/proc/" + std::to_string(pid) + "/limits");
   return now;
 }
 
 std::set<std::string> Victim::changes() const {
   const Condition now = condition();
   std::set<std::string> changed;
-  if (now.files.rlim_cur != before_->files.rlim_cur) changed.insert("prlimit");
+  if (now.limits != before_->limits) changed.insert("prlimit");
   if (CPU_EQUAL(&now.processors, &before_->processors) == 0) changed.insert("affinity");
   if (now.priority != before_->priority) changed.insert("renice");
   if (now.scheduler != before_->scheduler) changed.insert("scheduler");

@@ -19,8 +19,8 @@ namespace nono::testing {
 // for, so that no thread is needed.
 class Listeners {
  public:
-  // Unix sockets lie in `folder`, open to everybody.
-  Listeners(const std::string& folder, const std::string& token);
+  // Unix sockets lie in `folder` and belong to `owner`.
+  Listeners(const std::string& folder, const std::string& token, std::optional<uid_t> owner);
   std::vector<std::string> words() const { return words_; }  // KEY=VALUE, for the programs
   // First words of all that arrived since the last call with the token behind it.
   std::set<std::string> hits();
@@ -38,6 +38,7 @@ class Listeners {
   void note(const std::string& text, std::set<std::string>& hits) const;
 
   std::string token_;
+  std::optional<uid_t> owner_;
   std::vector<std::string> words_;
   std::vector<Socket> sockets_;
 };

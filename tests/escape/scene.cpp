@@ -117,7 +117,7 @@ Scene::Scene(std::optional<uid_t> user)
   programs_ = dir_.copy(built_programs(), "home/project/programs");
   nono_ = user ? dir_.copy(binary_under_test(), "bin/nono") : binary_under_test();
   make_files();
-  listeners_ = std::make_unique<Listeners>(project_, token_);
+  listeners_ = std::make_unique<Listeners>(project_, token_, user);
   victim_ = std::make_unique<Victim>(programs_, outside_, secret_, token_, user);
 }
 

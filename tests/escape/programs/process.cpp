@@ -64,7 +64,7 @@ Outcome signals_by_descriptor(const Attempt& attempt) {
 // The kernel signals whoever owns a descriptor that becomes readable.
 Outcome signals_by_owner(const Attempt& attempt) {
   std::array<int, 2> ends = {-1, -1};
-  if (::pipe2(ends.data(), O_CLOEXEC | O_ASYNC) != 0) return blocked("pipe");
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return blocked("pipe");
   const UniqueFd read_end(ends[0]);
   const UniqueFd write_end(ends[1]);
   if (::fcntl(read_end.get(), F_SETOWN, victim(attempt)) != 0) return blocked("F_SETOWN");
@@ -208,10 +208,16 @@ Outcome offers_to_die(const Attempt& attempt) {
 
 // Leaves a process behind that holds nothing of ours and wants to live.
 Outcome leaves_orphan(const Attempt& attempt) {
+  std::array<int, 2> executed = {-1, -1};  // closed by the orphan's execve
+  if (::pipe2(executed.data(), O_CLOEXEC) != 0) return blocked("pipe");
+  const UniqueFd read_end(executed[0]);
+  UniqueFd write_end(executed[1]);
   const pid_t middle = ::fork();
   if (middle < 0) return blocked("fork");
   if (middle > 0) {
+    write_end.reset();
     ::waitpid(middle, nullptr, 0);
+    read_some(read_end.get());
     return reached("left");
   }
   ::setsid();

@@ -6,10 +6,11 @@
 #include <linux/if_packet.h>
 #include <linux/vm_sockets.h>
 #include <net/if.h>
-#include <netinet/ip_icmp.h>
+#include <netinet/ip6.h>
 #include <sys/socket.h>
 
 #include <array>
+#include <cerrno>
 #include <cstring>
 
 #include "tests/escape/programs/escape.hpp"
@@ -70,6 +71,8 @@ Outcome vsock_listens(const Attempt& /*attempt*/) {
 
 // The canary within this machine; never the host's.
 Outcome vsock_connects(const Attempt& attempt) {
+  errno = ENODEV;
+  if (attempt.where.number("vsock") == 0) return blocked("canary");
   sockaddr_vm address = {};
   address.svm_family = AF_VSOCK;
   address.svm_cid = VMADDR_CID_LOCAL;
@@ -78,13 +81,26 @@ Outcome vsock_connects(const Attempt& attempt) {
   return connect_and_tell(socket, address, attempt.message);
 }
 
-// A UDP datagram with its header, without a checksum.
+// A UDP datagram with its header; without a checksum, which IPv4 permits.
 std::string udp_datagram(in_port_t port, const std::string& message) {
   const std::array<std::uint16_t, 4> header = {
       htons(9), port, htons(static_cast<std::uint16_t>(8 + message.size())), 0};
   std::string bytes(sizeof header, '\0');
   std::memcpy(bytes.data(), header.data(), sizeof header);
   return bytes + message;
+}
+
+// The checksum of the Internet protocols over the 16-bit words of `bytes`.
+std::uint16_t checksum(std::string bytes) {
+  if (bytes.size() % 2 != 0) bytes += '\0';
+  std::uint32_t sum = 0;
+  for (std::size_t at = 0; at < bytes.size(); at += 2) {
+    std::uint16_t word = 0;
+    std::memcpy(&word, bytes.data() + at, sizeof word);
+    sum += word;
+  }
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >> 16);
+  return static_cast<std::uint16_t>(~sum);
 }
 
 Outcome raw(const Attempt& attempt) {
@@ -98,32 +114,34 @@ Outcome raw(const Attempt& attempt) {
   return reached("sent");
 }
 
-// The same as an IPv4 packet put onto the loopback device.
+// An IPv6 packet as such, put onto the loopback device. (IPv4's loopback addresses are not taken
+// from a device.)
 Outcome packet(const Attempt& attempt) {
-  const UniqueFd socket(::socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, htons(ETH_P_IP)));
+  const UniqueFd socket(::socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, htons(ETH_P_IPV6)));
   if (!socket) return blocked("socket");
-  const sockaddr_in to = attempt.where.v4("udp4");
-  const std::string body = udp_datagram(to.sin_port, attempt.message);
-  iphdr header = {};
-  header.version = 4;
-  header.ihl = 5;
-  header.ttl = 64;
-  header.protocol = IPPROTO_UDP;
-  header.tot_len = htons(static_cast<std::uint16_t>(sizeof header + body.size()));
-  header.saddr = to.sin_addr.s_addr;
-  header.daddr = to.sin_addr.s_addr;
-  std::array<std::uint16_t, 10> words = {};
-  std::memcpy(words.data(), &header, sizeof header);
-  std::uint32_t sum = 0;
-  for (const std::uint16_t word : words) sum += word;
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >> 16);
-  header.check = static_cast<std::uint16_t>(~sum);
+  const sockaddr_in6 to = attempt.where.v6("udp6");
+  std::string body = udp_datagram(to.sin6_port, attempt.message);
+  ip6_hdr header = {};
+  header.ip6_flow = htonl(6U << 28);
+  header.ip6_plen = htons(static_cast<std::uint16_t>(body.size()));
+  header.ip6_nxt = IPPROTO_UDP;
+  header.ip6_hlim = 64;
+  header.ip6_src = to.sin6_addr;
+  header.ip6_dst = to.sin6_addr;
+  std::string addresses(2 * sizeof(in6_addr), '\0');
+  std::memcpy(addresses.data(), &header.ip6_src, addresses.size());
+  const std::array<std::uint32_t, 2> pseudo = {htonl(static_cast<std::uint32_t>(body.size())),
+                                               htonl(IPPROTO_UDP)};
+  addresses.append(static_cast<const char*>(static_cast<const void*>(pseudo.data())),
+                   sizeof pseudo);
+  const std::uint16_t sum = checksum(addresses + body);
+  std::memcpy(body.data() + 6, &sum, sizeof sum);
   std::string bytes(sizeof header, '\0');
   std::memcpy(bytes.data(), &header, sizeof header);
   bytes += body;
   sockaddr_ll device = {};
   device.sll_family = AF_PACKET;
-  device.sll_protocol = htons(ETH_P_IP);
+  device.sll_protocol = htons(ETH_P_IPV6);
   device.sll_ifindex = static_cast<int>(::if_nametoindex("lo"));
   device.sll_halen = 6;
   if (::sendto(socket.get(), bytes.data(), bytes.size(), 0, generic(device), sizeof device) < 0) {

@@ -79,6 +79,23 @@ int hold_key(const Settings& where, const Words& command) {
   return code;
 }
 
+// Leads the terminal's session, and thereby keeps what was typed until it has been looked at.
+[[noreturn]] void lead_session(int terminal, const Words& command) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  ::setsid();
+  ::ioctl(terminal, TIOCSCTTY, 0);
+  ::dup2(terminal, 0);
+  const int code = code_of(start(command));
+  int waiting = 0;
+  ::ioctl(terminal, FIONREAD, &waiting);
+  std::string text = waiting > 0 ? read_some(terminal) : std::string();
+  for (std::size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n')) {
+    say("HIT " + text.substr(0, end));
+    text.erase(0, end + 1);
+  }
+  ::_exit(code);
+}
+
 // A terminal of its own; what was typed into it is read at the end.
 int own_terminal(const Words& command) {
   const int master = ::posix_openpt(O_RDWR | O_NOCTTY);
@@ -88,26 +105,9 @@ int own_terminal(const Words& command) {
   ::tcgetattr(slave, &raw);
   ::cfmakeraw(&raw);
   ::tcsetattr(slave, TCSANOW, &raw);
-  const pid_t child = ::fork();
-  if (child == 0) {
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    ::setsid();
-    ::ioctl(slave, TIOCSCTTY, 0);
-    ::dup2(slave, 0);
-    ::close(slave);
-    ::close(master);
-    become(command);
-  }
-  const int code = code_of(child);
-  int waiting = 0;
-  ::ioctl(slave, FIONREAD, &waiting);
-  if (waiting > 0) {
-    std::string text = "\n" + read_some(slave);
-    for (std::size_t at = text.find('\n'); at + 1 < text.size(); at = text.find('\n', at + 1)) {
-      say("HIT " + text.substr(at + 1, text.find('\n', at + 1) - at - 1));
-    }
-  }
-  return code;
+  const pid_t leader = ::fork();
+  if (leader == 0) lead_session(slave, command);
+  return code_of(leader);
 }
 
 void pass_descriptor(int socket, int fd) {
