@@ -18,46 +18,46 @@ namespace nono::testing {
 namespace {
 
 TEST_CASE("no TCP connection gets past the proxy") {
-  try_family("tcp");
+  try_family("tcp", Network::blocked);
 }
 TEST_CASE("no datagram gets out") {
-  try_family("udp");
+  try_family("udp", Network::blocked);
 }
 TEST_CASE("no other kind of socket can be made") {
-  try_family("sockets");
+  try_family("sockets", Network::blocked);
 }
 TEST_CASE("the kernel's configuration can be neither read nor changed over netlink") {
-  try_family("netlink");
+  try_family("netlink", Network::blocked);
 }
 TEST_CASE("io_uring leads nowhere") {
-  try_family("uring");
+  try_family("uring", Network::open);
 }
 TEST_CASE("the tables of other architectures lead nowhere") {
-  try_family("foreign-abi");
+  try_family("foreign-abi", Network::open);
 }
 TEST_CASE("no Unix socket of the host's can be reached") {
-  try_family("unix");
+  try_family("unix", Network::open);
 }
 TEST_CASE("shared memory, queues and keys of the host's cannot be reached") {
-  try_family("memory", "key");
+  try_family("memory", Network::open, "key");
 }
 TEST_CASE("no process outside can be signalled, read, slowed or survive as an orphan") {
-  try_family("process", "group");
+  try_family("process", Network::open, "group");
 }
 TEST_CASE("no namespace can be made or entered, and no privilege gained") {
-  try_family("namespaces");
+  try_family("namespaces", Network::open);
 }
 TEST_CASE("nothing can be typed into the caller's terminal") {
-  try_family("terminal", "terminal");
+  try_family("terminal", Network::open, "terminal");
 }
 TEST_CASE("files outside the grants can be neither read nor changed") {
-  try_family("files");
+  try_family("files", Network::open);
 }
 TEST_CASE("no descriptor is inherited and no device opened") {
-  try_family("descriptors", "leak");
+  try_family("descriptors", Network::open, "leak");
 }
 TEST_CASE("two threads that race gain nothing") {
-  try_family("races");
+  try_family("races", Network::blocked);
 }
 
 // What a caller from outside gets from `port` of this machine.
@@ -110,7 +110,7 @@ void call_listeners(Scene& scene, Process& process) {
 }
 
 TEST_CASE("nobody outside can come in by a port that is listened on inside") {
-  try_family("inbound", "nothing", call_listeners);
+  try_family("inbound", Network::blocked, "nothing", call_listeners);
 }
 
 }  // namespace

@@ -14,15 +14,18 @@
 
 namespace nono::testing {
 
+enum class Network { filtered, blocked, open };
+
 // Where a family is tried.
 struct Confinement {
   bool bare = false;    // in no sandbox at all
   std::string backend;  // as --backend takes it; empty where the binary has no such flag
-  std::string name() const { return bare ? "bare" : backend.empty() ? "sandboxed" : backend; }
+  Network network = Network::filtered;
+  std::string name() const;
 };
 
-// Each that this binary has.
-std::vector<Confinement> confinements();
+// Each backend that this binary has, with that network.
+std::vector<Confinement> confinements(Network network = Network::filtered);
 
 // Root and an ordinary user where the tests run as root, otherwise whoever runs them.
 std::vector<std::optional<uid_t>> users();
@@ -71,9 +74,10 @@ class Scene {
 };
 
 // Tries a family bare and in every confinement as every user: bare each escape succeeds, or says
-// what the machine lacks; in a sandbox none does. `while_running` acts on the outside meanwhile.
+// what the machine lacks; in a sandbox none does, with a filtered network nor with `other`.
+// `while_running` acts on the outside meanwhile.
 using WhileRunning = void (*)(Scene& scene, Process& process);
-void try_family(const std::string& family, const std::string& wrap = "nothing",
+void try_family(const std::string& family, Network other, const std::string& wrap = "nothing",
                 WhileRunning while_running = nullptr);
 
 }  // namespace nono::testing

@@ -79,6 +79,8 @@ Family race_family();
 // Not attempts but what stands around them; each returns an exit code.
 int be_victim(const Settings& where);             // a process of the same user with a secret
 int be_orphan(const Settings& where);             // outlives its parent if it can
+int linger(const Settings& where);                // reaches for the canaries until it is killed
+int flood(const std::string& kind, int count);    // at the sandbox's proxy
 int wrap(const std::vector<std::string>& words);  // sets something up, then becomes a command
 
 Outcome blocked(const std::string& step);  // with errno's text

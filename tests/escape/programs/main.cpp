@@ -4,6 +4,8 @@
 //                                               RESULT name proof escaped|blocked needs detail
 // escape_programs victim|orphan KEY=VALUE...    what attempts are about
 // escape_programs wrap KIND KEY=VALUE... -- COMMAND...
+// escape_programs linger KEY=VALUE...           reaches for the canaries until it is killed
+// escape_programs flood KIND COUNT              connections, half-open, names or questions
 // escape_programs effective-user                prints it
 
 #include <sys/prctl.h>
@@ -106,6 +108,8 @@ int run(const std::vector<std::string>& words) {
   if (words[0] == "victim") return be_victim(Settings(rest));
   if (words[0] == "orphan") return be_orphan(Settings(rest));
   if (words[0] == "attempt" && !rest.empty()) return attempt(rest[0], Settings(rest));
+  if (words[0] == "linger") return linger(Settings(rest));
+  if (words[0] == "flood" && rest.size() > 1) return flood(rest[0], std::stoi(rest[1]));
   if (words[0] == "effective-user") {
     const std::string user = std::to_string(::geteuid());
     return ::write(1, user.data(), user.size()) < 0 ? 1 : 0;
