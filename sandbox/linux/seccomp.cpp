@@ -7,6 +7,7 @@
 #include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -163,6 +164,22 @@ void add_ioctl_rules(BpfAssembler& code) {
   });
 }
 
+// A process group crosses the border of the pid namespace: P stands in the command's, and would be
+// slowed along with it. Single processes outside cannot be named, a user's are only those inside.
+void add_priority_rules(BpfAssembler& code) {
+  constexpr std::uint32_t io_priority_of_group = 2;  // IOPRIO_WHO_PGRP
+  code.when_one_of({number(SYS_setpriority)}, [&] {
+    code.load_low_word(0);
+    code.give_if_equal(PRIO_PGRP, answer(EPERM));
+    code.give(allow);
+  });
+  code.when_one_of({number(SYS_ioprio_set)}, [&] {
+    code.load_low_word(0);
+    code.give_if_equal(io_priority_of_group, answer(EPERM));
+    code.give(allow);
+  });
+}
+
 // A datagram pair could be pointed at another socket by sendto(); the connected types cannot.
 void add_socketpair_rules(BpfAssembler& code) {
   code.when_one_of({number(SYS_socketpair)}, [&] {
@@ -232,6 +249,7 @@ std::vector<sock_filter> build_filter(const FilterOptions& options) {
   add_set_uid_rules(code);
   add_namespace_rules(code);
   add_ioctl_rules(code);
+  add_priority_rules(code);
   add_socketpair_rules(code);
   add_socket_rules(code, options);
   if (options.notify) add_notify_rules(code, *options.notify);
