@@ -70,7 +70,9 @@ Awaitable<Next> Connection::serve_one() {
     const bool socks = co_await begins_with_socks();
     if (socks) co_return co_await serve_socks();
   }
-  auto head = co_await http::read_request_head(*client_, in_, worker_.settings().head_limits);
+  // A copy: reading nono.yaml again replaces the settings while this waits.
+  const http::HeadLimits head_limits = worker_.settings().head_limits;
+  auto head = co_await http::read_request_head(*client_, in_, head_limits);
   waiting_ = false;
   client_->last_words({});
   if (!head) {
