@@ -76,7 +76,6 @@ class DnsHealth {
 
 struct Gateway {
   std::shared_ptr<intercept::CertificateAuthority> ca;
-  std::optional<ServerCertificate> listener_certificate;  // of the listeners that speak TLS
   std::string server_name;
   DnsSettings dns;
   std::unique_ptr<audit::Log> log;

@@ -34,7 +34,7 @@ class Worker {
   // Builds what can fail. Call once, before run().
   Result<void> prepare();
   // `trusted`: who connects here is the main session. Otherwise a token is asked for.
-  // `tls`: clients speak TLS to it, by the gateway's certificate.
+  // `tls`: clients speak TLS to it, by what show() was given.
   void listen(UniqueFd socket, bool trusted, bool tls = false);
   // A listener of a session's own; `asked` names it for hand_over().
   void listen(UniqueFd socket, const SessionPtr& session, std::string asked);
@@ -54,6 +54,8 @@ class Worker {
 
   // On this thread, or before run().
   void use(std::shared_ptr<const ProxySettings> settings);
+  // Who connects to a listener that speaks TLS gets `front` from now on.
+  void show(std::shared_ptr<TlsFront> front) { tls_front_ = std::move(front); }
   void adopt(const SessionPtr& session) {
     table_.add(session);
     pool_.admit(*session);
@@ -107,7 +109,7 @@ class Worker {
   std::unique_ptr<DnsFront> dns_;  // null where nobody asks us for names
   std::unique_ptr<intercept::LeafCache> leaves_;
   std::unique_ptr<ServerTlsContext> server_tls_;
-  std::unique_ptr<TlsFront> tls_front_;  // null where no listener speaks TLS
+  std::shared_ptr<TlsFront> tls_front_;  // null where no listener speaks TLS
   std::vector<std::shared_ptr<Listener>> listeners_;
   std::vector<std::unique_ptr<StreamDescriptor>> watched_;
   std::vector<Connection*> connections_;  // alive, for closing them; each knows its place
