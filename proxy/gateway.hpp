@@ -77,7 +77,6 @@ class DnsHealth {
 
 struct Gateway {
   std::shared_ptr<intercept::CertificateAuthority> ca;
-  std::optional<ServerCertificate> listener_certificate;  // of the listeners that speak TLS
   std::string server_name;
   DnsSettings dns;
   std::optional<dns::SyntheticOptions> made_up_names;

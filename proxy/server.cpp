@@ -19,10 +19,11 @@ class ServerImpl final : public Server {
   Result<void> prepare(ServerOptions options) {
     gateway_.ca = std::move(options.ca);
     gateway_.server_name = std::move(options.server_name);
+    Reload first;
     if (!options.tls_cert.empty()) {
       auto identity = intercept::read_identity(options.tls_cert, options.tls_key);
       if (!identity) return fail(identity.error());
-      gateway_.listener_certificate = std::move(*identity);
+      first.listener_certificate = std::move(*identity);
     }
     gateway_.dns = options.dns;
     gateway_.made_up_names = options.made_up_names;
@@ -47,7 +48,6 @@ class ServerImpl final : public Server {
       if (auto done = worker->prepare(); !done) return done;
     }
     registry_ = std::make_unique<SessionRegistry>(workers_);
-    Reload first;
     first.main = std::move(options.main);
     first.sessions = std::move(options.sessions);
     first.limits = options.limits;

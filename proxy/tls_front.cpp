@@ -73,21 +73,22 @@ class FrontClient final : public ByteStream, private Expiring {
 
 }  // namespace
 
-Result<std::unique_ptr<TlsFront>> TlsFront::make(const ServerCertificate& certificate) {
-  std::unique_ptr<TlsFront> front(new TlsFront(certificate));
+Result<std::shared_ptr<TlsFront>> TlsFront::make(const ServerCertificate& certificate) {
+  std::shared_ptr<TlsFront> front(new TlsFront(certificate));
   auto context = ServerTlsContext::make(front->source_, true);
   if (!context) return fail(context.error());
   front->context_ = std::move(*context);
   return front;
 }
 
-Awaitable<void> TlsFront::serve(Worker& worker, TcpSocket socket, SessionPtr own) {
+Awaitable<void> TlsFront::serve(std::shared_ptr<TlsFront> front, Worker& worker, TcpSocket socket,
+                                SessionPtr own) {
   const Limits limits = worker.settings().limits;
   auto tcp = std::make_unique<TcpStream>(std::move(socket), worker.deadlines());
   tcp->expires_after(limits.tls_time_max);
   const Host anyone = IpAddress::v4({0, 0, 0, 0});
   const auto begun = std::chrono::steady_clock::now();
-  auto tls = co_await TlsStream::accept(std::move(tcp), std::string(), *context_, anyone);
+  auto tls = co_await TlsStream::accept(std::move(tcp), std::string(), *front->context_, anyone);
   if (!tls) co_return;  // whoever does not speak TLS here has asked for nothing
   worker.metrics().tls_took(metrics::Peer::client, std::chrono::steady_clock::now() - begun);
   auto pair = make_pair(worker.executor());

@@ -115,11 +115,6 @@ Result<void> Worker::prepare() {
     if (!server_tls) return fail(server_tls.error());
     server_tls_ = std::move(*server_tls);
   }
-  if (gateway_.listener_certificate) {
-    auto front = TlsFront::make(*gateway_.listener_certificate);
-    if (!front) return fail(front.error());
-    tls_front_ = std::move(*front);
-  }
   return {};
 }
 
@@ -374,7 +369,7 @@ void Worker::spawn(TcpSocket socket, SessionPtr own,
 
 void Worker::spawn_behind_tls(TcpSocket socket, SessionPtr own) {
   ++behind_tls_;
-  net::co_spawn(executor(), tls_front_->serve(*this, std::move(socket), std::move(own)),
+  net::co_spawn(executor(), TlsFront::serve(tls_front_, *this, std::move(socket), std::move(own)),
                 [this](const std::exception_ptr&) {
                   --behind_tls_;
                   if (!destroying_) finish_if_idle();

@@ -36,7 +36,7 @@ class Worker {
   // Builds what can fail. Call once, before run().
   Result<void> prepare();
   // `trusted`: who connects here is the main session. Otherwise a token is asked for.
-  // `tls`: clients speak TLS to it, by the gateway's certificate.
+  // `tls`: clients speak TLS to it, by what show() was given.
   void listen(UniqueFd socket, bool trusted, bool tls = false);
   // Who connects here wanted to go elsewhere, and is the main session. Before run().
   void listen_captured(UniqueFd socket, std::shared_ptr<OriginalDestination> destination);
@@ -58,6 +58,8 @@ class Worker {
 
   // On this thread, or before run().
   void use(std::shared_ptr<const ProxySettings> settings);
+  // Who connects to a listener that speaks TLS gets `front` from now on.
+  void show(std::shared_ptr<TlsFront> front) { tls_front_ = std::move(front); }
   void adopt(const SessionPtr& session) {
     table_.add(session);
     pool_.admit(*session);
@@ -115,7 +117,7 @@ class Worker {
   std::unique_ptr<DnsFront> dns_;  // null where nobody asks us for names
   std::unique_ptr<intercept::LeafCache> leaves_;
   std::unique_ptr<ServerTlsContext> server_tls_;
-  std::unique_ptr<TlsFront> tls_front_;  // null where no listener speaks TLS
+  std::shared_ptr<TlsFront> tls_front_;  // null where no listener speaks TLS
   std::vector<std::shared_ptr<Listener>> listeners_;
   std::vector<std::unique_ptr<StreamDescriptor>> watched_;
   std::vector<Connection*> connections_;  // alive, for closing them; each knows its place

@@ -343,6 +343,29 @@ ProxyPlace place_of(const Proxy& proxy) {
   return place;
 }
 
+// The files whose change is a reload: nono.yaml and the certificate of the listeners, wherever a
+// reload finds that.
+std::vector<std::unique_ptr<FileWatch>> watch_files(const Proxy& proxy, Server& server,
+                                                    ProxyControl& control) {
+  std::vector<std::unique_ptr<FileWatch>> watches;
+  if (!proxy.plan.file.reload_on_change) return watches;
+  const auto watch = [&](const std::string& path, const char* why) {
+    watches.push_back(std::make_unique<FileWatch>(server.executor(), absolute(path, proxy.user),
+                                                  [&control, why] { control.reload(why); }));
+    return watches.back().get();
+  };
+  if (proxy.options.config) watch(*proxy.options.config, "the file has changed");
+  if (proxy.plan.tls_cert.empty()) return watches;
+  FileWatch* const cert = watch(proxy.plan.tls_cert, "the listeners' certificate has changed");
+  FileWatch* const key = watch(proxy.plan.tls_key, "the listeners' key has changed");
+  control.on_certificate(
+      [cert, key, &proxy](const std::string& cert_path, const std::string& key_path) {
+        cert->follow(absolute(cert_path, proxy.user));
+        key->follow(absolute(key_path, proxy.user));
+      });
+  return watches;
+}
+
 // Serves until told to stop.
 int run_server(Proxy& proxy, Server& server) {
   ProxyControl control(server, proxy.options, proxy.user, proxy.log, proxy.plan.file,
@@ -352,12 +375,7 @@ int run_server(Proxy& proxy, Server& server) {
   if (!socket) return complain(socket.error());
   int stops = 0;
   server.on_readable(proxy.signals.fd(), [&] { on_signal(proxy, server, control, stops); });
-  std::unique_ptr<FileWatch> watch;
-  if (proxy.options.config && proxy.plan.file.reload_on_change) {
-    watch =
-        std::make_unique<FileWatch>(server.executor(), absolute(*proxy.options.config, proxy.user),
-                                    [&] { control.reload("the file has changed"); });
-  }
+  std::vector<std::unique_ptr<FileWatch>> watches = watch_files(proxy, server, control);
   if (Result<void> opened = open_status(proxy, server); !opened) return complain(opened.error());
   beside->start();
   if (Result<void> written = control.write_env_files(proxy.envs); !written) {
@@ -365,12 +383,12 @@ int run_server(Proxy& proxy, Server& server) {
   }
   if (Result<void> said = announce(proxy); !said) return complain(said.error());
   server.on_end([&] {
-    watch.reset();
     // A key store that does not answer cannot be made to; all that is ours is on disk by now.
     if (!control.finish(control_time_max)) {
       remove_sockets(proxy);
       std::_Exit(0);
     }
+    watches.clear();  // no job is left that would have them follow
     beside.reset();
   });
   server.run();

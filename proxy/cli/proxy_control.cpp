@@ -9,6 +9,7 @@
 
 #include "config/base/on_exit.hpp"
 #include "proxy/cli/notify.hpp"
+#include "proxy/intercept/pem_identity.hpp"
 #include "proxy/net/one_shot.hpp"
 
 namespace nono::cli {
@@ -45,7 +46,8 @@ std::vector<std::string> changes_for_a_restart(const ProxyConfig& before, const 
   };
   compare("listen", before.listen == now.listen);
   compare("threads", before.threads == now.threads);
-  compare("tls.cert", before.tls_cert == now.tls_cert && before.tls_key == now.tls_key);
+  // Another file is read; whether there is TLS at all is the listeners'.
+  compare("tls.cert", before.tls_cert.has_value() == now.tls_cert.has_value());
   compare("tls.ca_cert", before.ca_cert == now.ca_cert && before.ca_key == now.ca_key &&
                              before.ca_validity_days == now.ca_validity_days);
   compare("audit", before.audit_log == now.audit_log &&
@@ -124,6 +126,11 @@ Result<Reload> ProxyControl::make_reload(ProxyPlan& plan) {
     if (!setup) return fail(setup.error());
     reload.sessions.push_back(std::move(*setup));
   }
+  if (place_.tls && !plan.tls_cert.empty()) {
+    auto identity = intercept::read_identity(plan.tls_cert, plan.tls_key);
+    if (!identity) return fail(identity.error());
+    reload.listener_certificate = std::move(*identity);
+  }
   reload.limits = plan.limits;
   reload.no_auth = plan.no_auth;
   reload.socks5 = plan.socks5;
@@ -168,6 +175,9 @@ Result<void> ProxyControl::reload_now() {
   for (const std::string& note : plan->file.notes) log_(LogLevel::warn, note);
   for (const std::string& key : changes_for_a_restart(file_, plan->file)) {
     log_(LogLevel::warn, key + " has changed, which takes a restart");
+  }
+  if (on_certificate_ && place_.tls && !plan->tls_cert.empty()) {
+    on_certificate_(plan->tls_cert, plan->tls_key);
   }
   open_ = std::move(open);
   file_ = std::move(plan->file);

@@ -3,6 +3,7 @@
 // sessions. The slow part runs on a thread of its own, one job after the other.
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -27,6 +28,11 @@ class ProxyControl final : public admin::SessionAdmin {
 
   // Writes the variables files of the sessions that there are at the start. Before anything else.
   Result<void> write_env_files(const std::vector<SessionEnv>& envs);
+
+  // Told, on the control thread, from which files the listeners' certificate was read again. Before
+  // anything else.
+  using OnCertificate = std::function<void(const std::string& cert, const std::string& key)>;
+  void on_certificate(OnCertificate told) { on_certificate_ = std::move(told); }
 
   // Reads the configuration, profiles and keys again and puts all of it into force, or says what is
   // wrong and changes nothing. Returns at once.
@@ -61,6 +67,7 @@ class ProxyControl final : public admin::SessionAdmin {
   Keepsakes keepsakes_;
   OpenListeners open_;
   SessionEnvFiles env_files_;
+  OnCertificate on_certificate_;
   mutable std::mutex mutex_;
   std::map<std::string, std::string> profiles_;  // of sessions, as written
   ControlThread thread_;                         // last: its jobs use all of the above

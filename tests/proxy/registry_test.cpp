@@ -225,6 +225,30 @@ TEST_CASE("two sessions with one token are refused as a whole, for it would open
   CHECK(proxy.sessions().apply(reload_with(std::move(tokenless))));
 }
 
+TEST_CASE(
+    "a connection that waits for its next request through a reload is served like any other") {
+  Origin origin(serve_http);
+  Running proxy(1);
+  Client waiting = proxy.connect();
+  const auto ask_on_it = [&](const std::string& path) {
+    waiting.send(
+        fmt::format("GET http://127.0.0.1:{0}{1} HTTP/1.1\r\nHost: 127.0.0.1:{0}\r\n"
+                    "Proxy-Authorization: Bearer main-token\r\n\r\n",
+                    origin.port(), path));
+    std::string answer;
+    while (answer.find("GET " + path + " HTTP/1.1") == answer.npos) {
+      const std::string octet = waiting.receive(1);
+      if (octet.empty()) return "closed after " + answer;
+      answer += octet;
+    }
+    return Running::status(answer);
+  };
+  REQUIRE(ask_on_it("/one") == "200");
+  REQUIRE(proxy.sessions().apply(reload_with({})));
+  CHECK(proxy.ask("main-token", origin.port()) == "200");  // in force by now
+  CHECK(ask_on_it("/two") == "200");
+}
+
 TEST_CASE("a reload that cuts, or that has a session no more, closes its tunnels") {
   Origin origin(echo);
   Running proxy;
