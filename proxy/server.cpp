@@ -42,6 +42,13 @@ class ServerImpl final : public Server {
     auto log = audit::Log::open(std::move(log_options));
     if (!log) return fail(log.error());
     gateway_.log = std::move(*log);
+    for (std::string& text : options.audit_notes) {
+      audit::Record note;
+      note.kind = audit::Kind::note;
+      note.time = std::chrono::system_clock::now();
+      note.detail = std::move(text);
+      gateway_.log->write(std::move(note));
+    }
     for (unsigned index = 0; index < std::max(1U, options.threads); ++index) {
       auto& worker = workers_.emplace_back(std::make_unique<Worker>(gateway_));
       if (auto done = worker->prepare(); !done) return done;
@@ -63,7 +70,8 @@ class ServerImpl final : public Server {
       auto sockets = listen_for_threads(std::move(setup.socket), workers_.size());
       if (!sockets) return fail(sockets.error());
       for (std::size_t index = 0; index < workers_.size(); ++index) {
-        workers_[index]->listen(std::move((*sockets)[index]), setup.trusted, setup.tls);
+        workers_[index]->listen(std::move((*sockets)[index]), setup.trusted, setup.tls,
+                                setup.admits);
       }
     }
     for (DnsSockets& pair : options.dns_listeners) {

@@ -34,6 +34,9 @@ struct ListenerSetup {
   // Clients do not know of us: where each wanted to go. They are the main session's. Null: clients
   // speak to a proxy.
   std::shared_ptr<OriginalDestination> captured = nullptr;
+  // Asked for each connection by its accepted socket; false: a stranger's, and it is closed. Null:
+  // all are served.
+  std::function<bool(int accepted)> admits = nullptr;
 };
 
 struct ServerOptions {
@@ -57,6 +60,7 @@ struct ServerOptions {
   bool audit_required = false;  // refuse what cannot be recorded
   std::uint64_t audit_rotate_bytes = 0;  // a new file beyond that size; 0: never
   unsigned audit_keep = 0;               // rotated files that stay; 0: all
+  std::vector<std::string> audit_notes;  // sentences that the log begins with
   std::function<void(const audit::Record&)>
       on_record;                     // called on the audit thread for each record
   std::string server_name = "nono";  // in Proxy-Status

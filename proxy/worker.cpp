@@ -88,6 +88,7 @@ struct Worker::Listener {
   bool trusted = false;
   bool tls = false;
   std::shared_ptr<OriginalDestination> captured;
+  std::function<bool(int)> admits;
   SessionPtr session;  // whose own it is
   std::string asked;
 };
@@ -189,10 +190,11 @@ std::chrono::milliseconds Worker::silence() {
   return {};
 }
 
-void Worker::listen(UniqueFd socket, bool trusted, bool tls) {
+void Worker::listen(UniqueFd socket, bool trusted, bool tls, std::function<bool(int)> admits) {
   auto listener = std::make_shared<Listener>(executor(), std::move(socket));
   listener->trusted = trusted;
   listener->tls = tls;
+  listener->admits = std::move(admits);
   start(std::move(listener));
 }
 
@@ -291,6 +293,7 @@ Awaitable<void> Worker::accept_loop(std::shared_ptr<Listener> listener) {
         metrics_.accept_paused(-1);
         break;
       }
+      if (listener->admits && !listener->admits(fd.get())) continue;
       TcpSocket socket(executor());
       ErrorCodeSys failed;
       socket.assign(net::ip::tcp::v4(), fd.get(), failed);

@@ -37,7 +37,9 @@ class Worker {
   Result<void> prepare();
   // `trusted`: who connects here is the main session. Otherwise a token is asked for.
   // `tls`: clients speak TLS to it, by the gateway's certificate.
-  void listen(UniqueFd socket, bool trusted, bool tls = false);
+  // `admits`: who does not pass it is a stranger, and cut off.
+  void listen(UniqueFd socket, bool trusted, bool tls = false,
+              std::function<bool(int)> admits = nullptr);
   // Who connects here wanted to go elsewhere, and is the main session. Before run().
   void listen_captured(UniqueFd socket, std::shared_ptr<OriginalDestination> destination);
   // A listener of a session's own; `asked` names it for hand_over().

@@ -23,6 +23,7 @@ struct RunPlan {
   std::string token;
   std::vector<std::string> withheld;  // names of variables kept back
   std::vector<std::string> warnings;
+  std::vector<std::string> sandbox_notes;  // what is weaker than usual; known once it was started
   std::optional<PrivateDirectory> directory;  // holds the CA bundle where something is intercepted
   UniqueFd bundle;                            // open for writing, to be filled after the fork
   std::string audit_log;                      // path; empty: none
