@@ -150,13 +150,13 @@ TEST_CASE("a connection to an address that no rule names is broken off before an
   for (const std::string& way : all_ways) {
     const Finished ended = attempts(
         *stage, {"--allow-domain", "example.com", "--allow-domain", "mail.example:2525", way},
-        {"read:192.0.2.7:443", "read:192.0.2.7:80", "read:192.0.2.7:2525", "read:[2001:db8::7]:443",
+        {"read:192.0.2.7:443", "read:192.0.2.7:2525", "read:[2001:db8::7]:443",
          "say:192.0.2.7:80=GET / HTTP/1.0\\r\\n\\r\\n", "say:192.0.2.7:443=nonsense\\n",
-         "read:198.18.9.9:443", "read:169.254.169.254:80"});
+         "read:198.18.9.9:443", "read:169.254.169.254:2525"});
     for (const char* what :
-         {"read:192.0.2.7:443", "read:192.0.2.7:80", "read:192.0.2.7:2525",
-          "read:[2001:db8::7]:443", "say:192.0.2.7:80=GET / HTTP/1.0\\r\\n\\r\\n",
-          "say:192.0.2.7:443=nonsense\\n", "read:198.18.9.9:443", "read:169.254.169.254:80"}) {
+         {"read:192.0.2.7:443", "read:192.0.2.7:2525", "read:[2001:db8::7]:2525",
+          "say:192.0.2.7:80=GET / HTTP/1.0\\r\\n\\r\\n", "say:192.0.2.7:443=nonsense\\n",
+          "read:198.18.9.9:443", "read:169.254.169.254:2525"}) {
       CHECK_THAT(ended.out, Contains(what + reset));
     }
     CHECK_THAT(ended.err, Contains("192.0.2.7:443  allow it with --allow-domain 192.0.2.7"));
