@@ -64,7 +64,7 @@ class ServerImpl final : public Server {
     if (auto applied = registry_->apply(std::move(first)); !applied) return applied;
     for (ListenerSetup& setup : options.listeners) {
       if (setup.captured) {
-        workers_.front()->listen_captured(std::move(setup.socket), std::move(setup.captured));
+        workers_.front()->listen(std::move(setup.socket), {std::move(setup.captured), nullptr});
         continue;
       }
       auto sockets = listen_for_threads(std::move(setup.socket), workers_.size());
@@ -72,6 +72,14 @@ class ServerImpl final : public Server {
       for (std::size_t index = 0; index < workers_.size(); ++index) {
         workers_[index]->listen(std::move((*sockets)[index]), setup.trusted, setup.tls,
                                 setup.admits);
+      }
+    }
+    if (!options.inbound.empty()) {
+      auto queue = std::make_shared<InnerSocketQueue>(workers_.front()->executor(),
+                                                      std::move(options.inner_sockets));
+      for (InboundSetup& setup : options.inbound) {
+        auto port = std::make_shared<const InnerPort>(InnerPort{queue, setup.port});
+        workers_.front()->listen(std::move(setup.socket), {nullptr, std::move(port)});
       }
     }
     for (DnsSockets& pair : options.dns_listeners) {

@@ -14,6 +14,7 @@
 #include "proxy/audit/record.hpp"
 #include "proxy/capture.hpp"
 #include "proxy/dns_listen.hpp"
+#include "proxy/inbound.hpp"
 #include "proxy/listen.hpp"
 #include "proxy/net/asio.hpp"
 #include "proxy/reload.hpp"
@@ -39,12 +40,20 @@ struct ListenerSetup {
   std::function<bool(int accepted)> admits = nullptr;
 };
 
+// A port of this machine that leads to the sandboxed program's server of the same port.
+struct InboundSetup {
+  UniqueFd socket;  // listening
+  Port port;
+};
+
 struct ServerOptions {
   std::optional<SessionSetup> main;  // flags and the top level of nono.yaml
   std::vector<SessionSetup> sessions;
   std::shared_ptr<intercept::CertificateAuthority>
       ca;  // null: a host that needs interception is refused
   std::vector<ListenerSetup> listeners;
+  std::vector<InboundSetup> inbound;
+  std::shared_ptr<InnerSockets> inner_sockets;  // for `inbound`
   std::string tls_cert, tls_key;  // PEM files for listeners that speak TLS; empty: there are none
   std::vector<DnsSockets> dns_listeners;  // DNS is answered there, by the main session's rules
   DnsSettings dns;

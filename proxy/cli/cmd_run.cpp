@@ -68,6 +68,16 @@ int finish(sandbox::SandboxChannel& channel) {
   return status->code;
 }
 
+// Before anything starts: a port that is taken is an error of the start. The sandbox closes them.
+Result<void> bind_listen_ports(RunPlan& plan) {
+  for (const Port port : plan.config.listen_ports) {
+    Result<UniqueFd> socket = listen_tcp(IpAddress::v4({127, 0, 0, 1}), port.value(), false);
+    if (!socket) return fail(socket.error());
+    plan.inbound.push_back(InboundSetup{std::move(*socket), port});
+  }
+  return {};
+}
+
 // No proxy: waits for the command and passes signals on.
 int run_without_proxy(sandbox::SandboxChannel& channel, const Signals& signals) {
   if (const Result<void> started = channel.go(); !started) {
@@ -94,6 +104,32 @@ Result<std::shared_ptr<intercept::CertificateAuthority>> make_authority(const Ru
   return authority;
 }
 
+// Sockets of the sandbox's network, for connections to the command's servers.
+class SocketsInside final : public InnerSockets {
+ public:
+  explicit SocketsInside(sandbox::SandboxChannel& channel) : channel_(channel) {}
+  bool ask(bool v6) override { return channel_.ask_for_inner_socket(v6); }
+  Taken take() override {
+    sandbox::SandboxChannel::InnerSocket inner = channel_.take_inner_socket();
+    using State = sandbox::SandboxChannel::InnerSocket::State;
+    switch (inner.state) {
+      case State::one:
+        return {Taken::State::one, std::move(inner.socket)};
+      case State::none:
+        return {Taken::State::none, {}};
+      case State::over:
+        return {Taken::State::over, {}};
+      case State::none_yet:
+        break;
+    }
+    return {};
+  }
+  int fd() const override { return channel_.inner_sockets_fd(); }
+
+ private:
+  sandbox::SandboxChannel& channel_;
+};
+
 Result<std::unique_ptr<Server>> make_server(const RunOptions& options, const UserContext& user,
                                             RunPlan& plan,
                                             std::vector<LoadedCredential> credentials,
@@ -111,6 +147,8 @@ Result<std::unique_ptr<Server>> make_server(const RunOptions& options, const Use
   session.credentials = std::move(credentials);
   session.token = Secret(plan.token);
   listen_inside(channel, server);
+  server.inbound = std::move(plan.inbound);
+  if (!server.inbound.empty()) server.inner_sockets = std::make_shared<SocketsInside>(channel);
   server.audit_log = plan.audit_log;
   server.audit_required = options.policy.audit_required;
   return Server::make(std::move(server));
@@ -160,6 +198,7 @@ int run_command(const RunOptions& options, const UserContext& user) {
   if (!plan) return complain(plan.error().error, plan.error().exit_code);
   if (options.dry_run) return dry_run(options, *plan);
 
+  if (Result<void> bound = bind_listen_ports(*plan); !bound) return complain(bound.error());
   // The fork. There is one thread and no key in memory yet; signals and limits are still the
   // user's.
   Result<std::unique_ptr<sandbox::SandboxChannel>> channel =

@@ -58,6 +58,8 @@ Result<std::unique_ptr<sandbox::SandboxChannel>> start_run_sandbox(const RunOpti
     plan.warnings.push_back("--weak " + std::string(sandbox::to_string(weakness)) +
                             " changes nothing here: it is not missed");
   }
+  // There the command's servers stand on these ports themselves: nothing is forwarded to them.
+  if (plan.sandbox.backend == sandbox::Backend::notify) plan.inbound.clear();
   plan.sandbox_notes = notes_on(started->choice, plan.sandbox);
   const std::vector<std::string> warnings = started->channel->warnings();
   plan.warnings.insert(plan.warnings.end(), warnings.begin(), warnings.end());
