@@ -16,6 +16,18 @@ class OriginalDestination {
   virtual std::optional<HostPort> of(int accepted) = 0;
 };
 
+struct InnerPort;
+
+// What a listener's clients are, other than clients of a proxy; nothing of it where they are.
+struct Entrance {
+  // They know of no proxy: where each wanted to go.
+  std::shared_ptr<OriginalDestination> captured = nullptr;
+  // They want to reach this server of the sandboxed program.
+  std::shared_ptr<const InnerPort> inward = nullptr;
+
+  bool any() const { return captured != nullptr || inward != nullptr; }
+};
+
 // Of a network namespace in which every address is local: the accepted socket's own address.
 std::shared_ptr<OriginalDestination> own_address_as_destination();
 

@@ -23,12 +23,12 @@ bool loopback(const Host& host) {
 
 }  // namespace
 
-Connection::Connection(Worker& worker, TcpSocket socket, SessionPtr own,
-                       std::shared_ptr<OriginalDestination> captured)
+Connection::Connection(Worker& worker, TcpSocket socket, SessionPtr own, Entrance entrance)
     : worker_(worker),
       gateway_(worker.gateway()),
       own_(std::move(own)),
-      captured_(std::move(captured)),
+      captured_(std::move(entrance.captured)),
+      inward_(std::move(entrance.inward)),
       client_(std::make_unique<TcpStream>(std::move(socket), worker.deadlines())),
       current_(client_.get()) {
   const Limits& limits = worker_.settings().limits;
@@ -54,10 +54,9 @@ void Connection::let_go() noexcept {
 
 Awaitable<void> Connection::run() {
   Next next = Next::keep;
-  if (captured_) {
-    co_await serve_captured();
-    next = Next::close;
-  }
+  if (captured_) co_await serve_captured();
+  if (inward_) co_await serve_inbound();
+  if (captured_ || inward_) next = Next::close;
   while (next == Next::keep && !leaving_) {
     next = co_await serve_one();
     first_ = false;

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "proxy/http/body.hpp"
+#include "proxy/inbound.hpp"
 #include "proxy/net/relay.hpp"
 #include "proxy/net/tcp_stream.hpp"
 #include "proxy/request.hpp"
@@ -17,9 +18,8 @@ class TunnelJudge;
 class Connection {
  public:
   // `own`: the session that its listener belongs to, so that no token is asked for; null otherwise.
-  // `captured`: the client knows of no proxy; where it wanted to go. Null: it speaks to us.
-  Connection(Worker& worker, TcpSocket socket, SessionPtr own,
-             std::shared_ptr<OriginalDestination> captured = nullptr);
+  // `entrance`: what the client wants where it does not speak to us.
+  Connection(Worker& worker, TcpSocket socket, SessionPtr own, Entrance entrance = {});
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -39,7 +39,8 @@ class Connection {
 
  private:
   friend class Worker;
-  // Whether what the client says first through a tunnel is judged once that is open, or was already.
+  // Whether what the client says first through a tunnel is judged once that is open, or was
+  // already.
   enum class Peek : std::uint8_t { behind, done };
   std::optional<Problem> identify(const http::RequestHead& head, Trail& trail);
   std::optional<Problem> identify_by(std::string_view token, Trail& trail);
@@ -71,6 +72,7 @@ class Connection {
   Awaitable<Next> refuse(Trail& trail, const Problem& problem, const http::RequestHead* head);
   Awaitable<Next> refuse_captured(Trail& trail, const Problem& problem);
   Awaitable<void> serve_captured();
+  Awaitable<void> serve_inbound();
   Awaitable<Next> serve_captured_port(HostPort place, std::unique_ptr<Trail> own_trail);
   std::optional<Problem> find_name(HostPort& place);
   struct FirstWords;
@@ -90,7 +92,8 @@ class Connection {
   Worker& worker_;
   Gateway& gateway_;
   SessionPtr own_;
-  std::shared_ptr<OriginalDestination> captured_;
+  std::shared_ptr<OriginalDestination> captured_;  // null: the client speaks to us
+  std::shared_ptr<const InnerPort> inward_;        // null: it wants to go out
   std::optional<dns::SyntheticPool::Lease> name_;  // its made-up address stays this name's
   SessionPtr session_;  // of the last request; its rules hold until another token comes
   std::unique_ptr<TcpStream> client_;

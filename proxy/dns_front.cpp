@@ -70,8 +70,10 @@ DnsFront::DnsFront(Worker& worker, const DnsSettings& settings)
 DnsFront::~DnsFront() = default;
 
 Result<void> DnsFront::serve(DnsSockets sockets) {
-  if (Result<void> udp = stub_->serve_udp(std::move(sockets.udp)); !udp) return udp;
-  return stub_->serve_tcp(std::move(sockets.tcp));
+  if (sockets.udp) {
+    if (Result<void> udp = stub_->serve_udp(std::move(sockets.udp)); !udp) return udp;
+  }
+  return stub_->serve_tcp(std::move(sockets.tcp), std::move(sockets.admits));
 }
 
 void DnsFront::policy_changed() {

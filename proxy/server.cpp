@@ -43,6 +43,13 @@ class ServerImpl final : public Server {
     auto log = audit::Log::open(std::move(log_options));
     if (!log) return fail(log.error());
     gateway_.log = std::move(*log);
+    for (std::string& text : options.audit_notes) {
+      audit::Record note;
+      note.kind = audit::Kind::note;
+      note.time = std::chrono::system_clock::now();
+      note.detail = std::move(text);
+      gateway_.log->write(std::move(note));
+    }
     for (unsigned index = 0; index < std::max(1U, options.threads); ++index) {
       auto& worker = workers_.emplace_back(std::make_unique<Worker>(gateway_));
       if (auto done = worker->prepare(); !done) return done;
@@ -57,13 +64,22 @@ class ServerImpl final : public Server {
     if (auto applied = registry_->apply(std::move(first)); !applied) return applied;
     for (ListenerSetup& setup : options.listeners) {
       if (setup.captured) {
-        workers_.front()->listen_captured(std::move(setup.socket), std::move(setup.captured));
+        workers_.front()->listen(std::move(setup.socket), {std::move(setup.captured), nullptr});
         continue;
       }
       auto sockets = listen_for_threads(std::move(setup.socket), workers_.size());
       if (!sockets) return fail(sockets.error());
       for (std::size_t index = 0; index < workers_.size(); ++index) {
-        workers_[index]->listen(std::move((*sockets)[index]), setup.trusted, setup.tls);
+        workers_[index]->listen(std::move((*sockets)[index]), setup.trusted, setup.tls,
+                                setup.admits);
+      }
+    }
+    if (!options.inbound.empty()) {
+      auto queue = std::make_shared<InnerSocketQueue>(workers_.front()->executor(),
+                                                      std::move(options.inner_sockets));
+      for (InboundSetup& setup : options.inbound) {
+        auto port = std::make_shared<const InnerPort>(InnerPort{queue, setup.port});
+        workers_.front()->listen(std::move(setup.socket), {nullptr, std::move(port)});
       }
     }
     for (DnsSockets& pair : options.dns_listeners) {

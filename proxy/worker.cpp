@@ -87,7 +87,8 @@ struct Worker::Listener {
   SteadyTimer retry;
   bool trusted = false;
   bool tls = false;
-  std::shared_ptr<OriginalDestination> captured;
+  Entrance entrance;
+  std::function<bool(int)> admits;
   SessionPtr session;  // whose own it is
   std::string asked;
 };
@@ -184,17 +185,18 @@ std::chrono::milliseconds Worker::silence() {
   return {};
 }
 
-void Worker::listen(UniqueFd socket, bool trusted, bool tls) {
+void Worker::listen(UniqueFd socket, bool trusted, bool tls, std::function<bool(int)> admits) {
   auto listener = std::make_shared<Listener>(executor(), std::move(socket));
   listener->trusted = trusted;
   listener->tls = tls;
+  listener->admits = std::move(admits);
   start(std::move(listener));
 }
 
-void Worker::listen_captured(UniqueFd socket, std::shared_ptr<OriginalDestination> destination) {
+void Worker::listen(UniqueFd socket, Entrance entrance) {
   auto listener = std::make_shared<Listener>(executor(), std::move(socket));
   listener->trusted = true;
-  listener->captured = std::move(destination);
+  listener->entrance = std::move(entrance);
   start(std::move(listener));
 }
 
@@ -286,6 +288,7 @@ Awaitable<void> Worker::accept_loop(std::shared_ptr<Listener> listener) {
         metrics_.accept_paused(-1);
         break;
       }
+      if (listener->admits && !listener->admits(fd.get())) continue;
       TcpSocket socket(executor());
       ErrorCodeSys failed;
       socket.assign(net::ip::tcp::v4(), fd.get(), failed);
@@ -297,7 +300,7 @@ Awaitable<void> Worker::accept_loop(std::shared_ptr<Listener> listener) {
       if (listener->tls) {
         spawn_behind_tls(std::move(socket), std::move(own));
       } else {
-        spawn(std::move(socket), std::move(own), listener->captured);
+        spawn(std::move(socket), std::move(own), listener->entrance);
       }
     }
   }
@@ -320,11 +323,13 @@ bool Worker::admit(TcpSocket& socket, const Listener& listener) {
 
 void Worker::turn_away(TcpSocket& socket, const Listener& listener, const Problem& problem,
                        metrics::TurnedAway why) {
-  const audit::Way way = listener.captured ? audit::Way::captured : audit::Way::forward;
+  audit::Way way = audit::Way::forward;
+  if (listener.entrance.captured) way = audit::Way::captured;
+  if (listener.entrance.inward) way = audit::Way::inbound;
   metrics_.connection_refused(why);
   metrics_.decided(way, problem.reason, false, 0);
   metrics_.responded(problem.status);
-  if (!listener.tls && !listener.captured) {
+  if (!listener.tls && !listener.entrance.any()) {
     const std::string answer = render(problem, gateway_.server_name, false, false, true);
     [[maybe_unused]] const ssize_t sent =
         ::send(socket.native_handle(), answer.data(), answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -351,10 +356,9 @@ void Worker::turn_away(TcpSocket& socket, const Listener& listener, const Proble
                 [this, doomed](const std::exception_ptr&) { --draining_; });
 }
 
-void Worker::spawn(TcpSocket socket, SessionPtr own,
-                   std::shared_ptr<OriginalDestination> captured) {
+void Worker::spawn(TcpSocket socket, SessionPtr own, Entrance entrance) {
   auto connection =
-      std::make_unique<Connection>(*this, std::move(socket), std::move(own), std::move(captured));
+      std::make_unique<Connection>(*this, std::move(socket), std::move(own), std::move(entrance));
   Connection& running = *connection;
   net::co_spawn(executor(), running.run(),
                 [owned = std::move(connection)](const std::exception_ptr& escaped) {

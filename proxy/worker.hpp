@@ -37,9 +37,11 @@ class Worker {
   Result<void> prepare();
   // `trusted`: who connects here is the main session. Otherwise a token is asked for.
   // `tls`: clients speak TLS to it, by what show() was given.
-  void listen(UniqueFd socket, bool trusted, bool tls = false);
-  // Who connects here wanted to go elsewhere, and is the main session. Before run().
-  void listen_captured(UniqueFd socket, std::shared_ptr<OriginalDestination> destination);
+  // `admits`: who does not pass it is a stranger, and cut off.
+  void listen(UniqueFd socket, bool trusted, bool tls = false,
+              std::function<bool(int)> admits = nullptr);
+  // Who connects here does not speak to us, and is the main session. Before run().
+  void listen(UniqueFd socket, Entrance entrance);
   // A listener of a session's own; `asked` names it for hand_over().
   void listen(UniqueFd socket, const SessionPtr& session, std::string asked);
   // Answers DNS there, by the main session's rules. Before run(). Error: io.
@@ -72,9 +74,8 @@ class Worker {
 
   // For connections, on this thread.
   // Serves a connected client from now on; of the session `own`, or by its token where that is
-  // null. `captured` as for listen_captured().
-  void spawn(TcpSocket socket, SessionPtr own,
-             std::shared_ptr<OriginalDestination> captured = nullptr);
+  // null.
+  void spawn(TcpSocket socket, SessionPtr own, Entrance entrance = {});
   Gateway& gateway() { return gateway_; }
   metrics::Metrics& metrics() { return metrics_; }
   const ProxySettings& settings() const { return *settings_; }

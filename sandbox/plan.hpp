@@ -105,6 +105,8 @@ class SandboxChannel {
   // the command's only if it is registered here, and where it wanted to go is what was registered.
   // Null in other backends.
   virtual std::shared_ptr<RegisteredPorts> registered_ports() const { return nullptr; }
+  // What could be had only in part, as sentences for the user.
+  virtual std::vector<std::string> warnings() const { return {}; }
   virtual int pidfd() const = 0;  // readable when the launcher has ended; owned by this
   virtual Result<void> go() = 0;  // lets the command start
   // Forwards a signal to the command. The command is in our process group, so a terminal's signals

@@ -117,6 +117,8 @@ std::string_view to_string(Way way) {
       return "dns";
     case Way::socks5:
       return "socks5";
+    case Way::inbound:
+      return "inbound";
     case Way::admin:
       return "admin";
   }

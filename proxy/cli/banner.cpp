@@ -92,6 +92,13 @@ std::string credentials_line(const std::vector<LoadedCredential>& credentials) {
   return text;
 }
 
+// Behind the name: at most five lines are had.
+std::string sandbox_words(const std::vector<std::string>& notes) {
+  std::string text;
+  for (const std::string& note : notes) text += ", " + printable(note);
+  return text;
+}
+
 }  // namespace
 
 std::string banner_text(const BannerFacts& facts) {
@@ -101,7 +108,7 @@ std::string banner_text(const BannerFacts& facts) {
   std::string text =
       "nono " NONO_VERSION +
       (config.name.empty() || config.name == "default" ? "" : " (" + printable(config.name) + ")") +
-      "\n";
+      sandbox_words(facts.sandbox) + "\n";
   text += line("files", files);
   text += line("network", network_line(config.network));
   if (!facts.credentials.empty()) text += line("keys", credentials_line(facts.credentials));
@@ -128,6 +135,7 @@ std::string full_text(const BannerFacts& facts) {
     text += line("denied by " + printable(origin), join(paths, paths.size()));
   }
   for (const std::string& runtime : config.runtimes) text += line("runtime", printable(runtime));
+  for (const std::string& note : facts.sandbox) text += line("sandbox", printable(note));
   text += "network\n" + line("mode", network_line(config.network));
   for (const HostRule& rule : config.network.allow) {
     text += line("allow", printable(rule.text) + " (" + printable(rule.origin.text) + ")");

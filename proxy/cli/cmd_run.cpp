@@ -13,6 +13,7 @@
 #include "proxy/cli/footer.hpp"
 #include "proxy/cli/process.hpp"
 #include "proxy/cli/run_plan.hpp"
+#include "proxy/cli/run_sandbox.hpp"
 #include "proxy/cli/signals.hpp"
 #include "proxy/intercept/bundle.hpp"
 #include "proxy/intercept/ca.hpp"
@@ -27,7 +28,7 @@ void say_what_holds(const RunOptions& options, const RunPlan& plan,
   for (const std::string& warning : plan.warnings) warn(options.common, warning);
   const bool verbose = options.common.verbose > 0;
   if (options.common.silent || (!verbose && !stderr_is_terminal())) return;
-  const BannerFacts facts{plan.config, credentials, plan.withheld};
+  const BannerFacts facts{plan.config, credentials, plan.withheld, plan.sandbox_notes};
   print_err(verbose ? full_text(facts) : banner_text(facts));
   if (verbose && !plan.audit_log.empty())
     print_err("audit log " + printable(plan.audit_log) + "\n");
@@ -41,7 +42,7 @@ int dry_run(const RunOptions& options, const RunPlan& plan) {
     credentials.push_back(std::move(credential));
   }
   for (const std::string& warning : plan.warnings) warn(options.common, warning);
-  std::string text = full_text(BannerFacts{plan.config, credentials, plan.withheld});
+  std::string text = full_text(BannerFacts{plan.config, credentials, plan.withheld, {}});
   for (const LoadedCredential& credential : credentials) {
     for (const std::string& source : credential.route.sources) {
       text += "  " + credential.route.name + " is looked for in " + printable(source) + "\n";
@@ -66,6 +67,16 @@ int finish(sandbox::SandboxChannel& channel) {
   if (!status) return complain(status.error(), exit_no_sandbox);
   if (!status->problem.empty()) return complain(status->problem, status->code);
   return status->code;
+}
+
+// Before anything starts: a port that is taken is an error of the start. The sandbox closes them.
+Result<void> bind_listen_ports(RunPlan& plan) {
+  for (const Port port : plan.config.listen_ports) {
+    Result<UniqueFd> socket = listen_tcp(IpAddress::v4({127, 0, 0, 1}), port.value(), false);
+    if (!socket) return fail(socket.error());
+    plan.inbound.push_back(InboundSetup{std::move(*socket), port});
+  }
+  return {};
 }
 
 // No proxy: waits for the command and passes signals on.
@@ -94,23 +105,38 @@ Result<std::shared_ptr<intercept::CertificateAuthority>> make_authority(const Ru
   return authority;
 }
 
-// Only this sandbox can reach them, so each is the session's identity.
-void listen_inside(sandbox::SandboxSockets sockets, ServerOptions& server) {
-  server.listeners.push_back(ListenerSetup{std::move(sockets.proxy), true});
-  const auto destination = own_address_as_destination();
-  for (UniqueFd& socket : sockets.captured) {
-    server.listeners.push_back(ListenerSetup{std::move(socket), true, false, destination});
+// Sockets of the sandbox's network, for connections to the command's servers.
+class SocketsInside final : public InnerSockets {
+ public:
+  explicit SocketsInside(sandbox::SandboxChannel& channel) : channel_(channel) {}
+  bool ask(bool v6) override { return channel_.ask_for_inner_socket(v6); }
+  Taken take() override {
+    sandbox::SandboxChannel::InnerSocket inner = channel_.take_inner_socket();
+    using State = sandbox::SandboxChannel::InnerSocket::State;
+    switch (inner.state) {
+      case State::one:
+        return {Taken::State::one, std::move(inner.socket)};
+      case State::none:
+        return {Taken::State::none, {}};
+      case State::over:
+        return {Taken::State::over, {}};
+      case State::none_yet:
+        break;
+    }
+    return {};
   }
-  if (!sockets.dns_udp) return;
-  server.made_up_names.emplace();
-  server.dns_listeners.push_back(DnsSockets{std::move(sockets.dns_udp), std::move(sockets.dns_tcp)});
-}
+  int fd() const override { return channel_.inner_sockets_fd(); }
+
+ private:
+  sandbox::SandboxChannel& channel_;
+};
 
 Result<std::unique_ptr<Server>> make_server(const RunOptions& options, const UserContext& user,
                                             RunPlan& plan,
                                             std::vector<LoadedCredential> credentials,
                                             sandbox::SandboxChannel& channel) {
   ServerOptions server;
+  server.audit_notes = plan.sandbox_notes;
   if (plan.directory) {
     auto authority = make_authority(options, user, plan);
     if (!authority) return fail(authority.error());
@@ -121,7 +147,9 @@ Result<std::unique_ptr<Server>> make_server(const RunOptions& options, const Use
   session.config = plan.config;
   session.credentials = std::move(credentials);
   session.token = Secret(plan.token);
-  listen_inside(channel.take_sockets(), server);
+  listen_inside(channel, server);
+  server.inbound = std::move(plan.inbound);
+  if (!server.inbound.empty()) server.inner_sockets = std::make_shared<SocketsInside>(channel);
   server.audit_log = plan.audit_log;
   server.audit_required = options.policy.audit_required;
   return Server::make(std::move(server));
@@ -182,9 +210,11 @@ int run_command(const RunOptions& options, const UserContext& user) {
   if (!plan) return complain(plan.error().error, plan.error().exit_code);
   if (options.dry_run) return dry_run(options, *plan);
 
+  if (Result<void> bound = bind_listen_ports(*plan); !bound) return complain(bound.error());
   // The fork. There is one thread and no key in memory yet; signals and limits are still the
   // user's.
-  Result<std::unique_ptr<sandbox::SandboxChannel>> channel = sandbox::start(plan->sandbox);
+  Result<std::unique_ptr<sandbox::SandboxChannel>> channel =
+      start_run_sandbox(options, user, *plan);
   if (!channel) {
     const bool ours = channel.error().code == ErrorCode::bad_input;
     return complain(channel.error(), ours ? exit_error : exit_no_sandbox);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "config/base/address.hpp"
 #include "proxy/cli/console.hpp"
 
 namespace nono::cli {
@@ -23,13 +24,29 @@ std::string as_rule(const audit::Record& record) {
   return host_and_port(record);
 }
 
+bool is_address(const audit::Record& record) {
+  return IpAddress::parse(record.host).has_value();
+}
+
+// Captured on its way to the sandbox's own loopback.
+bool is_loopback(const audit::Record& record) {
+  const auto address = IpAddress::parse(record.host);
+  return record.way == audit::Way::captured && address &&
+         classify(*address) == AddressClass::loopback;
+}
+
 // What would change the decision; where nothing does, why it was made.
 std::string remedy(const audit::Record& record) {
   const std::string& rule = record.because.rule;
   switch (record.because.reason) {
     case Reason::no_rule:
+      if (is_loopback(record)) {
+        return "nothing listens there inside; --open-port " + std::to_string(record.port) +
+               " leads to this machine's own";
+      }
       return "allow it with --allow-domain " + as_rule(record);
     case Reason::private_address:
+      if (is_address(record)) return "allow it with --allow-domain " + as_rule(record);
       return record.address.empty() ? "allow its range with --allow-private CIDR"
                                     : "its address is private; --allow-private " + record.address;
     case Reason::rule_denies:

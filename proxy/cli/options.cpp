@@ -4,6 +4,7 @@
 
 #include "config/suggest.hpp"
 #include "proxy/cli/help.hpp"
+#include "proxy/cli/options_backend.hpp"
 #include "proxy/cli/options_parser.hpp"
 
 namespace nono::cli {
@@ -43,6 +44,8 @@ CommandLine parse_run(const std::vector<std::string>& arguments, const EnvLookup
                 "[=auto|on|off]: catch connections of programs without proxy settings on every "
                 "port, or on those that rules name (default: on every port where the kernel can)")
       ->group("Network");
+  BackendFlags backend;
+  backend.add(*app);
   flags.add_credentials(*app);
   flags.add_ca(*app);
   flags.add_environment(*app);
@@ -62,6 +65,7 @@ CommandLine parse_run(const std::vector<std::string>& arguments, const EnvLookup
   if (rest.empty()) return UsageError{"no command given; nono run [FLAGS] -- COMMAND"};
   options.command = std::move(rest);
   if (auto wrong = read_all_ports(all_ports, options.capture_all_ports)) return *wrong;
+  if (auto wrong = backend.finish(env, options)) return *wrong;
   flags.read_environment(env, PolicyFlags::For::run);
   Result<PolicyOptions> policy = flags.finish(options.common.notes);
   if (!policy) return UsageError{policy.error().what};

@@ -44,6 +44,8 @@ struct RunOptions {
   bool allow_cwd = false;
   bool dry_run = false;
   sandbox::AllPorts capture_all_ports = sandbox::AllPorts::automatic;
+  std::optional<sandbox::Backend> backend;  // absent: whichever works here
+  std::vector<sandbox::Weakness> weak;
   std::vector<std::string> command;
 };
 

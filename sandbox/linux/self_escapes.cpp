@@ -18,6 +18,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 
 #include "config/base/fd.hpp"
@@ -119,11 +120,15 @@ void add_files(std::vector<CheckResult>& results, const EscapeTargets& targets) 
                               ::open(targets.ungranted_file.c_str(), O_RDONLY | O_CLOEXEC)));
   results.push_back(must_fail("a file granted for reading cannot be written",
                               ::open(readable, O_WRONLY | O_CLOEXEC)));
-  results.push_back(
-      must_fail("nor can its permissions be changed", ::chmod(readable, S_IRUSR | S_IWUSR)));
+  if (targets.mounts) {
+    results.push_back(
+        must_fail("nor can its permissions be changed", ::chmod(readable, S_IRUSR | S_IWUSR)));
+  }
   results.push_back(must_fail("kernel settings cannot be written",
                               ::open("/proc/sys/kernel/core_pattern", O_WRONLY | O_CLOEXEC)));
-  UniqueFd temporary(::open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  const char* named = targets.mounts ? nullptr : std::getenv("TMPDIR");
+  const char* place = named != nullptr ? named : "/tmp";
+  UniqueFd temporary(::open(place, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
   results.push_back({"temporary files can be made, privately", temporary.valid(),
                      temporary ? "made" : std::strerror(errno), temporary ? "" : advice});
 }

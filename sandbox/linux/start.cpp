@@ -75,11 +75,13 @@ class LinuxChannel final : public SandboxChannel {
 
   SandboxSockets take_sockets() override { return std::move(sockets_); }
   std::shared_ptr<RegisteredPorts> registered_ports() const override { return ports_; }
+  std::vector<std::string> warnings() const override { return warnings_; }
   // What the notify backend made in our own namespace.
   void hold(NotifyPrepared& notify) {
     sockets_ = std::move(notify.sockets);
     ports_ = notify.ports;
     private_tmp_ = notify.private_tmp;
+    warnings_ = notify.warnings;
   }
   int pidfd() const override { return pidfd_.get(); }
   Result<void> await_ready(const SandboxPlan& plan);
@@ -118,6 +120,7 @@ class LinuxChannel final : public SandboxChannel {
   std::optional<Report> last_;  // of how it ended
   std::shared_ptr<RegisteredPorts> ports_;
   std::string private_tmp_;
+  std::vector<std::string> warnings_;
   Foreground foreground_;
 };
 

@@ -27,6 +27,7 @@ struct NotifyPrepared {
   std::vector<std::string> env;  // the command's
   std::string private_tmp;       // empty: none
   SandboxSockets sockets;        // the parent's, on the host's loopback
+  std::vector<std::string> warnings;
   RouteTable routes;
   std::vector<Port> listen_ports;
   std::shared_ptr<RegisteredPorts> ports;  // null: nothing is supervised

@@ -151,6 +151,9 @@ Result<NotifyPrepared> prepare_notify(const SandboxPlan& plan) {
     return fail(files.error());
   }
   notify.rules = std::move(files->rules);
+  if (std::string warning = taken_apart_warning(files->taken_apart); !warning.empty()) {
+    notify.warnings.push_back(std::move(warning));
+  }
   return notify;
 }
 
