@@ -101,6 +101,14 @@ Awaitable<Next> Connection::serve_one() {
   co_return co_await serve_forward(*head);
 }
 
+std::uint16_t Connection::own_port() {
+  if (!own_port_) {
+    ErrorCodeSys unknown;
+    own_port_ = client_->socket().local_endpoint(unknown).port();
+  }
+  return *own_port_;
+}
+
 Awaitable<Next> Connection::refuse(Trail& trail, const Problem& problem,
                                    const http::RequestHead* head) {
   if (socks_) co_return co_await refuse_socks(trail, problem);
@@ -120,9 +128,7 @@ Awaitable<Next> Connection::serve_connect(http::RequestHead& head) {
         bad_target("the CONNECT target: " + target.error().what, target.error().fix);
     co_return co_await refuse(trail, problem, &head);
   }
-  ErrorCodeSys unknown;
-  const std::uint16_t own_port = client_->socket().local_endpoint(unknown).port();
-  if (!connect_host_agrees(head, *target, own_port)) {
+  if (!host_agrees(head, *target, target->port) && !host_is_proxy(head, own_port())) {
     const Problem problem = mismatch(head, *target);
     co_return co_await refuse(trail, problem, &head);
   }
@@ -208,9 +214,7 @@ Awaitable<Next> Connection::serve_forward(http::RequestHead& head) {
   if (absolute && loopback(absolute->authority.host)) {
     // Some clients send even NO_PROXY addresses through the proxy: our own reverse form, asked for
     // by URL.
-    ErrorCodeSys code;
-    const auto own = client_->socket().local_endpoint(code);
-    if (!code && own.port() == absolute->authority.port.value()) {
+    if (own_port() == absolute->authority.port.value()) {
       head.target = absolute->path;
       co_return co_await serve_reverse(head);
     }

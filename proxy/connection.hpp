@@ -2,6 +2,7 @@
 // One client connection, from the first byte to the last: the straight line of the design.
 
 #include <memory>
+#include <optional>
 
 #include "proxy/http/body.hpp"
 #include "proxy/inbound.hpp"
@@ -48,6 +49,7 @@ class Connection {
   std::optional<Problem> identify_reverse(const http::RequestHead& head, Trail& trail);
   std::optional<Problem> bind(SessionPtr session, Trail& trail);
   void unbind();
+  std::uint16_t own_port();  // that the client connected to; 0 where there is none
   Awaitable<Next> serve_one();
   Awaitable<Next> serve_connect(http::RequestHead& head);
   Awaitable<Next> open_tunnel(HostPort target, Decision decision, std::unique_ptr<Trail> own_trail,
@@ -100,7 +102,8 @@ class Connection {
   http::InputBuffer in_;
   Upstream upstream_;  // kept between requests of this connection
   std::unique_ptr<Tunnel> tunnel_;
-  ByteStream* current_;  // what cut() closes: the socket, or TLS upon it
+  ByteStream* current_;                    // what cut() closes: the socket, or TLS upon it
+  std::optional<std::uint16_t> own_port_;  // asked for when first wanted
   bool first_ = true;
   bool waiting_ = false;  // for a request's first byte
   bool leaving_ = false;
