@@ -66,6 +66,8 @@ class SandboxChannel {
   // The TCP listeners made inside the sandbox's network namespace, handed over by SCM_RIGHTS; empty
   // unless Network::proxied. Each was checked to belong to another namespace than ours.
   virtual std::vector<UniqueFd> take_listeners() = 0;
+  // False where any program of the machine can reach them, so that a token has to identify ours.
+  virtual bool listeners_are_private() const { return true; }
   virtual int pidfd() const = 0;  // readable when the launcher has ended; owned by this
   virtual Result<void> go() = 0;  // lets the command start
   // Forwards a signal to the command. The command is in our process group, so a terminal's signals

@@ -109,8 +109,8 @@ Result<std::unique_ptr<Server>> make_server(const RunOptions& options, const Use
   session.credentials = std::move(credentials);
   session.token = Secret(plan.token);
   for (UniqueFd& socket : channel.take_listeners()) {
-    // Only this sandbox can reach it, so it is the session's identity.
-    server.listeners.push_back(ListenerSetup{std::move(socket), true});
+    // Where only this sandbox can reach it, it is the session's identity.
+    server.listeners.push_back(ListenerSetup{std::move(socket), channel.listeners_are_private()});
   }
   server.audit_log = plan.audit_log;
   server.audit_required = options.policy.audit_required;
