@@ -107,6 +107,9 @@ class SandboxChannel {
   virtual std::shared_ptr<RegisteredPorts> registered_ports() const { return nullptr; }
   // What could be had only in part, as sentences for the user.
   virtual std::vector<std::string> warnings() const { return {}; }
+  // False where any program of the machine can reach the sockets, so that a token has to identify
+  // ours.
+  virtual bool listeners_are_private() const { return true; }
   virtual int pidfd() const = 0;  // readable when the launcher has ended; owned by this
   virtual Result<void> go() = 0;  // lets the command start
   // Forwards a signal to the command. The command is in our process group, so a terminal's signals

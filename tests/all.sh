@@ -63,11 +63,16 @@ run_all_tests() {
   # threads are GLib's, which TSan cannot see into.)
   run_ctest tsan build/tsan -R '^(dns|net|proxy):'
 
-  local area areas=(base config policy dns keystore http intercept net metrics admin proxy cli)
+  local area areas=(base config policy dns keystore seatbelt http intercept net metrics admin proxy cli)
   local targets=()
   for area in "${areas[@]}"; do targets+=("${area}_tests"); done
   build gcc "${targets[@]}"
   run_ctest gcc build/gcc -R "^($(IFS='|'; echo "${areas[*]}")):"
+
+  say "the sandbox for macOS"
+  tests/seatbelt/link_check.sh build/zig 2>&1 | tee build/macos.log ||
+    die "the macOS sandbox does not compile or link; all output is in build/macos.log"
+  closing_lines+=("macOS: $(tail -n 1 build/macos.log)")
 
   build fuzz fuzz_targets
   say "fuzzing"

@@ -77,7 +77,8 @@ void listen_inside(sandbox::SandboxChannel& channel, ServerOptions& server) {
   }
   ListenerSetup proxy;
   proxy.socket = std::move(sockets.proxy);
-  proxy.trusted = true;
+  // Where only this sandbox can reach it, it is the session's identity.
+  proxy.trusted = channel.listeners_are_private();
   proxy.admits = admits;
   server.listeners.push_back(std::move(proxy));
   for (UniqueFd& socket : sockets.captured) {

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include <catch2/catch.hpp>
 #include <chrono>
@@ -116,7 +117,7 @@ TEST_CASE(
   for (const std::optional<uid_t> user : users()) {
     for (const Confinement& where : confinements()) {
       const unsigned seed = new_seed();
-      std::printf("seed %u as %u %s\n", seed, user.value_or(0), where.name().c_str());
+      std::printf("seed %u as %u %s\n", seed, user.value_or(::geteuid()), where.name().c_str());
       kill_at_random(where, user, seed);
     }
   }
