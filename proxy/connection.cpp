@@ -73,7 +73,9 @@ Awaitable<Next> Connection::serve_one() {
     if (socks) co_return co_await serve_socks();
     if (!client_->is_open()) co_return Next::close;  // it left, or its time is over
   }
-  auto head = co_await http::read_request_head(*client_, in_, worker_.settings().head_limits);
+  // A copy: a reload replaces the settings while this waits.
+  const http::HeadLimits head_limits = worker_.settings().head_limits;
+  auto head = co_await http::read_request_head(*client_, in_, head_limits);
   waiting_ = false;
   client_->last_words({});
   if (!head) {
