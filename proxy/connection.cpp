@@ -17,6 +17,14 @@ constexpr std::string_view head_timeout_answer =
     "{\"type\":\"about:blank\",\"title\":\"Request Timeout\",\"status\":408,"
     "\"detail\":\"the request head took too long\",\"fix\":\"\"}\n";
 
+// 0 where it is no TCP socket: the address of a Unix socket has a path in that place.
+std::uint16_t own_port(TcpSocket& socket) {
+  ErrorCodeSys code;
+  const auto own = socket.local_endpoint(code);
+  const bool inet = own.data()->sa_family == AF_INET || own.data()->sa_family == AF_INET6;
+  return !code && inet ? own.port() : 0;
+}
+
 bool loopback(const Host& host) {
   return !host.is_name() && classify(host.address()) == AddressClass::loopback;
 }
@@ -114,9 +122,7 @@ Awaitable<Next> Connection::serve_connect(http::RequestHead& head) {
         bad_target("the CONNECT target: " + target.error().what, target.error().fix);
     co_return co_await refuse(trail, problem, &head);
   }
-  ErrorCodeSys unknown;
-  const std::uint16_t own_port = client_->socket().local_endpoint(unknown).port();
-  if (!connect_host_agrees(head, *target, own_port)) {
+  if (!connect_host_agrees(head, *target, own_port(client_->socket()))) {
     const Problem problem = mismatch(head, *target);
     co_return co_await refuse(trail, problem, &head);
   }
@@ -197,9 +203,7 @@ Awaitable<Next> Connection::serve_forward(http::RequestHead& head) {
   if (absolute && loopback(absolute->authority.host)) {
     // Some clients send even NO_PROXY addresses through the proxy: our own reverse form, asked for
     // by URL.
-    ErrorCodeSys code;
-    const auto own = client_->socket().local_endpoint(code);
-    if (!code && own.port() == absolute->authority.port.value()) {
+    if (own_port(client_->socket()) == absolute->authority.port.value()) {
       head.target = absolute->path;
       co_return co_await serve_reverse(head);
     }
