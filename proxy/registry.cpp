@@ -87,6 +87,12 @@ Result<void> SessionRegistry::apply(Reload reload) {
     if (!fresh && !token.empty()) return fail(shared_token(known->second, name));
     candidates.push_back(std::move(*candidate));
   }
+  std::vector<std::shared_ptr<TlsFront>> fronts;
+  for (std::size_t index = 0; reload.listener_certificate && index < workers_.size(); ++index) {
+    auto front = TlsFront::make(*reload.listener_certificate);
+    if (!front) return fail(front.error());
+    fronts.push_back(std::move(*front));
+  }
   std::map<std::string, SessionPtr> before = std::exchange(sessions_, {});
   std::erase_if(before, [this](auto& item) {
     if (item.second->origin() != SessionOrigin::admin) return false;
@@ -101,6 +107,9 @@ Result<void> SessionRegistry::apply(Reload reload) {
   }
   const auto settings = make_settings(reload, main);
   post([settings](Worker& worker) { worker.use(settings); });
+  for (std::size_t index = 0; index < fronts.size(); ++index) {
+    workers_[index]->post([front = fronts[index]](Worker& worker) { worker.use(front); });
+  }
   for (const auto& [name, session] : before) {
     dismiss(session, reload.cut || sessions_.count(name) == 0);
     remove_socket_files(*session);

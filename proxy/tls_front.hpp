@@ -12,7 +12,8 @@ namespace nono {
 
 class Worker;
 
-// One per worker whose listeners speak TLS; used on its thread.
+// One per worker whose listeners speak TLS, another when the certificate is read again; used on its
+// thread.
 class TlsFront {
  public:
   static Result<std::unique_ptr<TlsFront>> make(const ServerCertificate& certificate);

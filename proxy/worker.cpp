@@ -359,7 +359,7 @@ void Worker::spawn(TcpSocket socket, SessionPtr own) {
 void Worker::spawn_behind_tls(TcpSocket socket, SessionPtr own) {
   ++behind_tls_;
   net::co_spawn(executor(), tls_front_->serve(*this, std::move(socket), std::move(own)),
-                [this](const std::exception_ptr&) {
+                [this, front = tls_front_](const std::exception_ptr&) {
                   --behind_tls_;
                   if (!destroying_) finish_if_idle();
                 });

@@ -54,6 +54,8 @@ class Worker {
 
   // On this thread, or before run().
   void use(std::shared_ptr<const ProxySettings> settings);
+  // For clients of listeners that speak TLS from now on.
+  void use(std::shared_ptr<TlsFront> front) { tls_front_ = std::move(front); }
   void adopt(const SessionPtr& session) {
     table_.add(session);
     pool_.admit(*session);
@@ -107,7 +109,7 @@ class Worker {
   std::unique_ptr<DnsFront> dns_;  // null where nobody asks us for names
   std::unique_ptr<intercept::LeafCache> leaves_;
   std::unique_ptr<ServerTlsContext> server_tls_;
-  std::unique_ptr<TlsFront> tls_front_;  // null where no listener speaks TLS
+  std::shared_ptr<TlsFront> tls_front_;  // null where no listener speaks TLS; held by its clients
   std::vector<std::shared_ptr<Listener>> listeners_;
   std::vector<std::unique_ptr<StreamDescriptor>> watched_;
   std::vector<Connection*> connections_;  // alive, for closing them; each knows its place
