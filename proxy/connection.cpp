@@ -17,6 +17,14 @@ constexpr std::string_view head_timeout_answer =
     "{\"type\":\"about:blank\",\"title\":\"Request Timeout\",\"status\":408,"
     "\"detail\":\"the request head took too long\",\"fix\":\"\"}\n";
 
+// 0 where it is no TCP socket: the address of a Unix socket has a path in that place.
+std::uint16_t own_port(TcpSocket& socket) {
+  ErrorCodeSys code;
+  const auto own = socket.local_endpoint(code);
+  const bool inet = own.data()->sa_family == AF_INET || own.data()->sa_family == AF_INET6;
+  return !code && inet ? own.port() : 0;
+}
+
 bool loopback(const Host& host) {
   return !host.is_name() && classify(host.address()) == AddressClass::loopback;
 }

@@ -71,7 +71,9 @@ Awaitable<std::optional<Problem>> Connection::greet_socks(Trail& trail) {
   auto greeting = co_await read_socks(&socks5::parse_greeting);
   if (!greeting) co_return problem_of(greeting.error(), nullptr);
   in_.consume(greeting->size);
-  const bool token_needed = !own_ && !worker_.settings().no_auth;
+  // As it is now: a reload may replace the settings while the client is waited for.
+  const SessionPtr everybodys = worker_.settings().no_auth ? worker_.settings().main : SessionPtr();
+  const bool token_needed = !own_ && !everybodys;
   socks5::Method method = socks5::Method::unacceptable;
   if (greeting->offers_password) method = socks5::Method::password;
   if (greeting->offers_none && !token_needed) method = socks5::Method::none;
@@ -84,14 +86,13 @@ Awaitable<std::optional<Problem>> Connection::greet_socks(Trail& trail) {
   }
   if (method == socks5::Method::none) {
     if (own_) co_return bind(own_, trail);
-    co_return bind(worker_.settings().main, trail);
+    co_return bind(everybodys, trail);
   }
   auto password = co_await read_socks(&socks5::parse_password);
   if (!password) co_return problem_of(password.error(), nullptr);
   std::optional<Problem> nobody;
-  const SessionPtr& main = worker_.settings().main;
-  if (worker_.settings().no_auth && (own_ || main)) {
-    nobody = bind(own_ ? own_ : main, trail);
+  if (everybodys) {
+    nobody = bind(own_ ? own_ : everybodys, trail);
   } else {
     nobody = identify_by(password->password, trail);
   }

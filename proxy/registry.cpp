@@ -147,6 +147,7 @@ std::vector<SessionPtr> SessionRegistry::all() const {
 
 void SessionRegistry::enter(Candidate candidate, const SessionPtr& predecessor) {
   const SessionPtr session = std::move(candidate.session);
+  if (predecessor) session->continue_from(*predecessor);
   sessions_.emplace(session->name(), session);
   post([session](Worker& worker) { worker.adopt(session); });
   if (predecessor && !candidate.kept.empty()) {

@@ -66,8 +66,11 @@ class Session {
   // Once, before any connection has it.
   void count_in(SessionMeters meters);
   const SessionMeters& meters() const { return meters_; }
-  SessionUse& use() { return use_; }
-  const SessionUse& use() const { return use_; }
+  // Its use goes on where that of the session ends which it replaces: whose connections may go on
+  // too. Before any connection has it.
+  void continue_from(const Session& predecessor) { use_ = predecessor.use_; }
+  SessionUse& use() { return *use_; }
+  const SessionUse& use() const { return *use_; }
   RateLimit& connects() { return connects_; }
 
  private:
@@ -88,7 +91,7 @@ class Session {
   std::chrono::system_clock::time_point created_;
   std::optional<std::chrono::steady_clock::time_point> expires_;
   SessionMeters meters_;
-  SessionUse use_;
+  std::shared_ptr<SessionUse> use_ = std::make_shared<SessionUse>();
   RateLimit connects_;
 };
 

@@ -55,6 +55,9 @@ std::vector<std::string> changes_for_a_restart(const ProxyConfig& before, const 
                        before.audit_rotate_bytes == now.audit_rotate_bytes &&
                        before.audit_keep == now.audit_keep);
   compare("dns.listen", before.dns.listen == now.dns.listen);
+  compare("dns.cache_entries_max", before.dns.cache_entries_max == now.dns.cache_entries_max);
+  compare("dns.queries_per_second_max",
+          before.dns.queries_per_second_max == now.dns.queries_per_second_max);
   compare("metrics.listen", before.metrics_listen == now.metrics_listen);
   compare("admin",
           before.admin_socket == now.admin_socket && before.admin_enabled == now.admin_enabled);
@@ -140,14 +143,17 @@ Result<Reload> ProxyControl::make_reload(ProxyPlan& plan) {
 }
 
 // Sessions were revoked or have expired, and their listeners with them.
-void ProxyControl::forget_closed_listeners() {
+void ProxyControl::forget_ended() {
   std::set<std::string> alive;
   for (const SessionPtr& session : server_.sessions().all()) alive.insert(session->name());
-  std::erase_if(open_, [&](const auto& item) { return alive.count(item.first) == 0; });
+  const auto ended = [&](const auto& item) { return alive.count(item.first) == 0; };
+  std::erase_if(open_, ended);
+  const std::lock_guard lock(mutex_);
+  std::erase_if(profiles_, ended);
 }
 
 Result<void> ProxyControl::reload_now() {
-  forget_closed_listeners();
+  forget_ended();
   Step<ProxyPlan> plan = make_plan(options_, user_, keepsakes_);
   if (!plan) return fail(plan.error().error);
   // What the file says of `listen` holds after a restart; what is open now counts.
@@ -212,7 +218,10 @@ Result<admin::CreatedSession> ProxyControl::create_now(admin::SessionRequest& re
     return fail(ErrorCode::bad_input, "there is a session called " + entry->name + " already",
                 "revoke it first, or choose another name");
   }
-  keepsakes_.forget(entry->name);  // a name that comes again brings nothing of its past
+  if (open_.size() > 2 * all.size() + 16) forget_ended();  // or it would grow with each that ends
+  // A name that comes again brings nothing of its past, and no reload plans this session anew.
+  const OnExit forgotten([&] { keepsakes_.forget(entry->name); });
+  keepsakes_.forget(entry->name);
   Step<PlannedSession> planned =
       plan_session(*entry, request.extends, options_, file_, user_, keepsakes_);
   if (!planned) return fail(planned.error().error);

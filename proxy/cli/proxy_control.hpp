@@ -51,7 +51,7 @@ class ProxyControl final : public admin::SessionAdmin {
   struct Creation;
 
   Result<void> reload_now();
-  void forget_closed_listeners();
+  void forget_ended();
   Result<Reload> make_reload(ProxyPlan& plan);
   Result<admin::CreatedSession> create_now(admin::SessionRequest& request);
   Result<SessionEntry> entry_of(admin::SessionRequest& request);

@@ -1,6 +1,7 @@
 // nono.yaml and the keys read again while the proxy runs: by SIGHUP and because the file changed.
 
 #include <filesystem>
+#include <fstream>
 
 #include "tests/e2e/session_scene.hpp"
 
@@ -198,6 +199,46 @@ TEST_CASE("roots for upstreams are read again when their file has changed") {
   CHECK(ask() == "200");
 }
 
+TEST_CASE(
+    "a TLS listener has the renewed certificate after a reload, and the old one if it is wrong") {
+  const auto stage = Stage::make();
+  if (!stage) return;
+  const std::string cert = stage->dir() / "served.pem", key = stage->dir() / "served.key";
+  const auto renew = [&] {
+    const Finished made =
+        run({{"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+              "-nodes", "-days", "2", "-subj", "/CN=proxy", "-keyout", key, "-out", cert},
+             plain_environment(stage->home()),
+             stage->project(),
+             {},
+             ""});
+    REQUIRE(made.code == 0);
+    std::ifstream in(cert);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  const std::string first = renew();
+  SessionScene scene(*stage, fmt::format("tls: {{cert: \"{}\", key: \"{}\"}}\n", cert, key));
+  const auto served = [&] {
+    return run({{"/usr/bin/python3", "-c",
+                 "import ssl,sys\n"
+                 "print(ssl.get_server_certificate((sys.argv[1],int(sys.argv[2]))),end='')\n",
+                 stage->address(), std::to_string(scene.proxy().port())},
+                plain_environment("/"),
+                "/",
+                {},
+                ""})
+        .out;
+  };
+  CHECK(served() == first);
+  const std::string second = renew();
+  CHECK(served() == first);
+  REQUIRE(scene.reload());
+  CHECK(served() == second);
+  REQUIRE(::unlink(key.c_str()) == 0);
+  CHECK_FALSE(scene.reload());
+  CHECK(served() == second);
+}
+
 TEST_CASE("a generated token is the same after a reload, and a time to live runs on") {
   const auto stage = Stage::make();
   if (!stage) return;
@@ -288,11 +329,15 @@ TEST_CASE("what a reload cannot change is said") {
   const auto stage = Stage::make();
   if (!stage) return;
   SessionScene scene(*stage, "");
-  scene.write("threads: 2\ndrain_time: 3s\nmetrics: {listen: 127.0.0.1:0}\n");
+  scene.write(
+      "threads: 2\ndrain_time: 3s\nmetrics: {listen: 127.0.0.1:0}\n"
+      "dns: {cache_entries_max: 700, queries_per_second_max: 700}\n");
   REQUIRE(scene.reload());
   CHECK_THAT(scene.proxy().process().err(),
              Contains("threads has changed, which takes a restart") &&
-                 Contains("drain_time has changed") && Contains("metrics.listen has changed"));
+                 Contains("drain_time has changed") && Contains("metrics.listen has changed") &&
+                 Contains("dns.cache_entries_max has changed") &&
+                 Contains("dns.queries_per_second_max has changed"));
 }
 
 }  // namespace

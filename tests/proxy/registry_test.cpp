@@ -1,8 +1,11 @@
 #include "proxy/registry.hpp"
 
 #include <fmt/format.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 #include <catch2/catch.hpp>
+#include <cstring>
 
 #include "tests/proxy/session_scene.hpp"
 #include "tests/support/fake_dns.hpp"
@@ -272,6 +275,71 @@ TEST_CASE("a reload that cuts, or that has a session no more, closes its tunnels
   CHECK_FALSE(echoes(b));
   CHECK_FALSE(echoes(main));
   CHECK(echoes(made));
+}
+
+TEST_CASE("what is open under the rules of before counts after a reload") {
+  Origin origin(echo);
+  Running proxy;
+  const auto limited = [] {
+    std::vector<SessionSetup> sessions;
+    sessions.push_back(of_file("a"));
+    sessions.back().limits.session_connections_max = 1;
+    return sessions;
+  };
+  REQUIRE(proxy.sessions().apply(reload_with(limited())));
+  {
+    Client tunnel = proxy.tunnel("a-token", origin.port());
+    CHECK(proxy.ask("a-token", origin.port()) == "429");
+    REQUIRE(proxy.sessions().apply(reload_with(limited())));
+    CHECK(proxy.ask("a-token", origin.port()) == "429");
+    CHECK(echoes(tunnel));
+  }
+  CHECK(testing::eventually([&] {
+    for (const SessionPtr& session : proxy.sessions().all()) {
+      if (session->use().connections != 0) return false;
+    }
+    return true;
+  }));
+}
+
+TEST_CASE("a Unix socket has no port that a request could be taken to mean the proxy by") {
+  Running proxy;
+  const testing::TempDir dir;
+  const std::string path = dir / "a.sock";
+  SessionSetup setup = session_setup("a", "", {"a.test"});
+  auto socket = listen_unix(path);
+  REQUIRE(socket);
+  setup.listeners.push_back(SessionListener{std::move(*socket), "unix:a.sock", "unix:" + path});
+  REQUIRE(proxy.sessions().add(std::move(setup)));
+  UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  REQUIRE(::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+  Client client(std::move(fd));
+  // Where a TCP socket's address has its port, this one has the path's first two characters.
+  const int port = path[0] << 8 | path[1];
+  const std::string answer = client.exchange(
+      fmt::format("GET http://127.0.0.1:{0}/ HTTP/1.1\r\nHost: 127.0.0.1:{0}\r\n\r\n", port));
+  CHECK(Running::status(answer) == "403");
+}
+
+TEST_CASE("a request that is on its way during a reload is read by the bounds that it began with") {
+  Origin origin(serve_http);
+  Running proxy(1);
+  Client slow = proxy.connect(), silent = proxy.connect();
+  const std::string request = Running::request("main-token", origin.port());
+  slow.send(request.substr(0, 10));
+  CHECK(proxy.ask("main-token", origin.port()) == "200");  // by now both are waited for
+  for (int i = 0; i < 3; ++i) {
+    Reload reload = reload_with({});
+    reload.limits.head_bytes_max = 16;
+    REQUIRE(proxy.sessions().apply(std::move(reload)));
+    CHECK(proxy.ask("main-token", origin.port()) == "431");
+  }
+  slow.send(request.substr(10));
+  CHECK(Running::status(slow.receive_all()) == "200");
+  CHECK(Running::status(silent.exchange(request)) == "431");
 }
 
 TEST_CASE("a reload with anything wrong in it changes nothing") {
