@@ -17,14 +17,6 @@ constexpr std::string_view head_timeout_answer =
     "{\"type\":\"about:blank\",\"title\":\"Request Timeout\",\"status\":408,"
     "\"detail\":\"the request head took too long\",\"fix\":\"\"}\n";
 
-// 0 where it is no TCP socket: the address of a Unix socket has a path in that place.
-std::uint16_t own_port(TcpSocket& socket) {
-  ErrorCodeSys code;
-  const auto own = socket.local_endpoint(code);
-  const bool inet = own.data()->sa_family == AF_INET || own.data()->sa_family == AF_INET6;
-  return !code && inet ? own.port() : 0;
-}
-
 bool loopback(const Host& host) {
   return !host.is_name() && classify(host.address()) == AddressClass::loopback;
 }
@@ -111,8 +103,11 @@ Awaitable<Next> Connection::serve_one() {
 
 std::uint16_t Connection::own_port() {
   if (!own_port_) {
-    ErrorCodeSys unknown;
-    own_port_ = client_->socket().local_endpoint(unknown).port();
+    ErrorCodeSys code;
+    const auto own = client_->socket().local_endpoint(code);
+    // The address of a Unix socket has a path in that place.
+    const bool inet = own.data()->sa_family == AF_INET || own.data()->sa_family == AF_INET6;
+    own_port_ = !code && inet ? own.port() : std::uint16_t{0};
   }
   return *own_port_;
 }

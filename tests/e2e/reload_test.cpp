@@ -199,46 +199,6 @@ TEST_CASE("roots for upstreams are read again when their file has changed") {
   CHECK(ask() == "200");
 }
 
-TEST_CASE(
-    "a TLS listener has the renewed certificate after a reload, and the old one if it is wrong") {
-  const auto stage = Stage::make();
-  if (!stage) return;
-  const std::string cert = stage->dir() / "served.pem", key = stage->dir() / "served.key";
-  const auto renew = [&] {
-    const Finished made =
-        run({{"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-              "-nodes", "-days", "2", "-subj", "/CN=proxy", "-keyout", key, "-out", cert},
-             plain_environment(stage->home()),
-             stage->project(),
-             {},
-             ""});
-    REQUIRE(made.code == 0);
-    std::ifstream in(cert);
-    return std::string(std::istreambuf_iterator<char>(in), {});
-  };
-  const std::string first = renew();
-  SessionScene scene(*stage, fmt::format("tls: {{cert: \"{}\", key: \"{}\"}}\n", cert, key));
-  const auto served = [&] {
-    return run({{"/usr/bin/python3", "-c",
-                 "import ssl,sys\n"
-                 "print(ssl.get_server_certificate((sys.argv[1],int(sys.argv[2]))),end='')\n",
-                 stage->address(), std::to_string(scene.proxy().port())},
-                plain_environment("/"),
-                "/",
-                {},
-                ""})
-        .out;
-  };
-  CHECK(served() == first);
-  const std::string second = renew();
-  CHECK(served() == first);
-  REQUIRE(scene.reload());
-  CHECK(served() == second);
-  REQUIRE(::unlink(key.c_str()) == 0);
-  CHECK_FALSE(scene.reload());
-  CHECK(served() == second);
-}
-
 TEST_CASE("a generated token is the same after a reload, and a time to live runs on") {
   const auto stage = Stage::make();
   if (!stage) return;
