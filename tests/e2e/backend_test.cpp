@@ -5,6 +5,8 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <csignal>
+
 #include "tests/e2e/clients.hpp"
 
 namespace nono::testing {
@@ -130,11 +132,11 @@ TEST_CASE("notify: a static Go program works by the proxy variables") {
 TEST_CASE("notify: a host with a key is intercepted, whatever the program knows of proxies") {
   const auto stage = Stage::make();
   if (!stage) return;
-  Command command = stage->nono_run(
-      {"--backend", "notify", "--credential", "openai=env://TEAM_KEY", "--", "sh", "-c",
-       "for o in -q --noproxy=; do curl -sS --max-time 30 $([ $o = -q ] || echo --noproxy '*') -H "
-       "\"Authorization: Bearer $OPENAI_API_KEY\" https://api.openai.com/v1/models -o answer -w "
-       "'%{http_code}\\n'; done"});
+  const std::string get =
+      " -sS --max-time 30 -H \"Authorization: Bearer $OPENAI_API_KEY\" -o answer -w "
+      "'%{http_code}\\n' https://api.openai.com/v1/models;";
+  Command command = stage->nono_run({"--backend", "notify", "--credential", "openai=env://TEAM_KEY",
+                                     "--", "sh", "-c", "curl" + get + "curl --noproxy '*'" + get});
   command.env["TEAM_KEY"] = stage->real_key();
   const Finished ended = run(command);
   INFO(ended.out << ended.err << stage->audit_text());
@@ -194,10 +196,10 @@ TEST_CASE("notify: files, the open network and a blocked one hold as ever") {
       "cat " + stage->home() + "/.ssh/id_ed25519; touch $TMPDIR/x && echo temporary; echo $TMPDIR";
   for (const std::vector<std::string>& flags :
        {std::vector<std::string>{"--block-net"}, std::vector<std::string>{}}) {
-    std::vector<std::string> all = {"--backend", "notify"};
+    std::vector<std::string> all = {"run", "--allow-cwd", "--backend", "notify"};
     all.insert(all.end(), flags.begin(), flags.end());
     all.insert(all.end(), {"--", "sh", "-c", look});
-    const Finished ended = run(stage->nono_run(all));
+    const Finished ended = run(stage->nono(all));
     INFO(ended.out << ended.err);
     CHECK_THAT(ended.out, Contains("temporary\n/tmp/nono-tmp-"));
     CHECK_THAT(ended.err, Contains("id_ed25519"));
@@ -214,8 +216,8 @@ TEST_CASE("where user namespaces are forbidden notify is used, said and recorded
   INFO(ended.out << ended.err << stage->audit_text());
   CHECK(ended.code == 0);
   CHECK(ended.out == "hello\n");
-  CHECK_THAT(ended.err, Contains("notify backend: ") && Contains("user namespace"));
-  CHECK_THAT(notes_in(*stage), Contains("notify backend: cannot sandbox"));
+  CHECK_THAT(ended.err, Contains("notify backend, since nono could not create the namespaces"));
+  CHECK_THAT(notes_in(*stage), Contains("notify backend, since nono could not"));
   // With namespaces again, the other one, of which nothing is said.
   const Finished usual = run(command);
   CHECK(usual.code == 0);

@@ -107,6 +107,7 @@ TEST_CASE("what connects without connect, or leads elsewhere than connect says, 
   CHECK(ask(supervised, SYS_setsockopt, {3, IPPROTO_IPV6, IPV6_RTHDR}) == error(EPERM));
   CHECK(ask(supervised, SYS_setsockopt, {3, IPPROTO_IPV6, IPV6_V6ONLY}) == allow);
   CHECK(ask(supervised, SYS_setsockopt, {3, SOL_SOCKET, SO_REUSEADDR}) == allow);
+  CHECK(ask(supervised, SYS_setsockopt, {3, SOL_SOCKET, SO_BINDTODEVICE}) == error(EPERM));
 }
 
 TEST_CASE("sockets other than plain TCP are refused, and not where the network is open") {
