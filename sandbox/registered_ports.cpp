@@ -40,14 +40,15 @@ struct RegisteredPorts::Entry {
 
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 
-Result<std::shared_ptr<RegisteredPorts>> RegisteredPorts::make() {
+Result<std::shared_ptr<RegisteredPorts>> RegisteredPorts::make(std::chrono::seconds expires_after) {
   // Touched page by page as ports are used.
   void* memory = ::mmap(nullptr, ports * sizeof(Entry), PROT_READ | PROT_WRITE,
                         MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) {
     return fail(errno_error(errno, "cannot map the table of connections made for the command"));
   }
-  return std::shared_ptr<RegisteredPorts>(new RegisteredPorts(static_cast<Entry*>(memory)));
+  return std::shared_ptr<RegisteredPorts>(
+      new RegisteredPorts(static_cast<Entry*>(memory), expires_after));
 }
 
 RegisteredPorts::~RegisteredPorts() {
@@ -77,8 +78,8 @@ std::optional<Destination> RegisteredPorts::take(const Source& source) {
   if (entry.source.load(std::memory_order_relaxed) != source.address) return std::nullopt;
   std::uint32_t state = entry.state.exchange(0, std::memory_order_acquire);
   if ((state & registered_bit) == 0) return std::nullopt;
-  std::uint32_t age = seconds_now() - entry.added_at.load(std::memory_order_relaxed);
-  if (age > expires_after.count()) return std::nullopt;
+  const std::chrono::seconds age(seconds_now() - entry.added_at.load(std::memory_order_relaxed));
+  if (age > expires_after_) return std::nullopt;
 
   std::array<std::uint64_t, 2> words = {entry.address_high.load(std::memory_order_relaxed),
                                         entry.address_low.load(std::memory_order_relaxed)};

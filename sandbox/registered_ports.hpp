@@ -33,7 +33,10 @@ struct Source {
 // entries that nobody took expire. Any thread, any of those processes; nothing blocks.
 class RegisteredPorts {
  public:
-  static Result<std::shared_ptr<RegisteredPorts>> make();
+  static constexpr std::chrono::seconds usual_time{30};
+  // An entry older than `expires_after` counts for nothing.
+  static Result<std::shared_ptr<RegisteredPorts>> make(
+      std::chrono::seconds expires_after = usual_time);
   ~RegisteredPorts();
   RegisteredPorts(const RegisteredPorts&) = delete;
   RegisteredPorts& operator=(const RegisteredPorts&) = delete;
@@ -49,12 +52,12 @@ class RegisteredPorts {
   // Processes forked from now on by the calling one do not have it.
   void withhold_from_children();
 
-  static constexpr std::chrono::seconds expires_after{30};
-
  private:
   struct Entry;
-  explicit RegisteredPorts(Entry* entries) : entries_(entries) {}
+  RegisteredPorts(Entry* entries, std::chrono::seconds expires_after)
+      : entries_(entries), expires_after_(expires_after) {}
   Entry* entries_;
+  std::chrono::seconds expires_after_;
 };
 
 }  // namespace nono::sandbox

@@ -43,7 +43,7 @@ int dry_run(const RunOptions& options, const RunPlan& plan) {
     credentials.push_back(std::move(credential));
   }
   for (const std::string& warning : plan.warnings) warn(options.common, warning);
-  std::string text = full_text(BannerFacts{plan.config, credentials, plan.withheld, {}});
+  std::string text = full_text(BannerFacts{plan.config, credentials, plan.withheld});
   for (const LoadedCredential& credential : credentials) {
     for (const std::string& source : credential.route.sources) {
       text += "  " + credential.route.name + " is looked for in " + printable(source) + "\n";

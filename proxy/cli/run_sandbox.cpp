@@ -27,11 +27,19 @@ bool contains(const std::vector<sandbox::Weakness>& weaknesses, sandbox::Weaknes
   return std::find(weaknesses.begin(), weaknesses.end(), weakness) != weaknesses.end();
 }
 
+// The reason alone: the command is sandboxed, after all.
+std::string why(const Error& error) {
+  const std::string prefix = "cannot sandbox: ";
+  const std::string reason =
+      error.what.starts_with(prefix) ? error.what.substr(prefix.size()) : error.what;
+  return "nono " + reason;
+}
+
 std::vector<std::string> notes_on(const sandbox::BackendChoice& choice,
                                   const sandbox::SandboxPlan& plan) {
   std::vector<std::string> notes;
   if (choice.backend == sandbox::Backend::netns) return notes;
-  notes.push_back("notify backend" + (choice.instead ? ": " + choice.instead->what : ""));
+  notes.push_back("notify backend" + (choice.instead ? ", since " + why(*choice.instead) : ""));
   for (const sandbox::Weakness weakness : sandbox::weaknesses_in_effect(plan)) {
     notes.push_back("weak: " + std::string(sandbox::to_string(weakness)) + ": " +
                     std::string(sandbox::describe(weakness)));

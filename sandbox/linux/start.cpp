@@ -16,7 +16,6 @@
 #include <cstring>
 
 #include "sandbox/linux/channel.hpp"
-#include "sandbox/linux/notify/private_tmp.hpp"
 #include "sandbox/linux/paths.hpp"
 #include "sandbox/linux/prepared.hpp"
 #include "sandbox/linux/uapi.hpp"
@@ -69,7 +68,7 @@ class LinuxChannel final : public SandboxChannel {
     if (launcher_ <= 0) return;
     ::kill(launcher_, SIGKILL);  // takes everything below it along
     reap();
-    remove_leftovers();
+    channel_.reset();  // before the temporary files go: it ends what may still use them
     foreground_.restore();
   }
 
@@ -80,7 +79,7 @@ class LinuxChannel final : public SandboxChannel {
   void hold(NotifyPrepared& notify) {
     sockets_ = std::move(notify.sockets);
     ports_ = notify.ports;
-    private_tmp_ = notify.private_tmp;
+    private_tmp_ = std::move(notify.private_tmp);
     warnings_ = notify.warnings;
   }
   int pidfd() const override { return pidfd_.get(); }
@@ -93,13 +92,6 @@ class LinuxChannel final : public SandboxChannel {
   Result<ExitStatus> wait() override;
 
  private:
-  // Of the notify backend, where the process that does it was killed.
-  void remove_leftovers() {
-    if (private_tmp_.empty()) return;
-    channel_.reset();
-    remove_private_tmp(private_tmp_);
-    private_tmp_.clear();
-  }
   Result<void> adopt(Report report);
   // The first report of a failure is the cause of those that follow.
   void keep(Report report) {
@@ -119,7 +111,7 @@ class LinuxChannel final : public SandboxChannel {
   SandboxSockets sockets_;
   std::optional<Report> last_;  // of how it ended
   std::shared_ptr<RegisteredPorts> ports_;
-  std::string private_tmp_;
+  PrivateTmp private_tmp_;
   std::vector<std::string> warnings_;
   Foreground foreground_;
 };
@@ -238,7 +230,7 @@ Result<ExitStatus> LinuxChannel::wait() {
   const std::optional<Report>& last = last_;
   reap();
   foreground_.restore();
-  remove_leftovers();
+  private_tmp_.remove();  // where the process that does it was killed
 
   if (!last) {
     return fail(ErrorCode::io, "the sandbox was killed before the command ended");

@@ -69,6 +69,7 @@ void try_fast_open(Expectations& expect) {
   expect.fails("ULP", set(IPPROTO_TCP, TCP_ULP), ENOPROTOOPT);
   expect.fails("repair", set(IPPROTO_TCP, TCP_REPAIR), ENOPROTOOPT);
   expect.fails("source route", set(IPPROTO_IP, IP_OPTIONS), EPERM);
+  expect.fails("another device", set(SOL_SOCKET, SO_BINDTODEVICE), EPERM);
   expect.fails("routing header", set(IPPROTO_IPV6, IPV6_RTHDR), EPERM);
   // Sent without having connected, with an address that TCP does not look at.
   expect.fails("not connected", ::sendto(fd, &byte, 1, MSG_NOSIGNAL, to.get(), to.size), EPIPE);

@@ -22,6 +22,10 @@ constexpr std::uint32_t allow = SECCOMP_RET_ALLOW;
 constexpr std::uint32_t level_ip = 0;
 constexpr std::uint32_t level_ipv6 = 41;
 constexpr std::uint32_t ip_options = 4;
+constexpr std::uint32_t ip_unicast_if = 50;
+constexpr std::uint32_t ipv6_unicast_if = 76;
+constexpr std::uint32_t so_bind_to_device = 25;
+constexpr std::uint32_t so_bind_to_index = 62;
 constexpr std::uint32_t ioprio_of_process = 1;
 
 constexpr std::uint32_t answer(int error) {
@@ -62,11 +66,19 @@ void add_socket_option_rules(BpfAssembler& code) {
     code.when_one_of({level_ip}, [&] {
       code.load_low_word(2);
       code.give_if_equal(ip_options, answer(EPERM));
+      code.give_if_equal(ip_unicast_if, answer(EPERM));
       code.give(allow);
     });
     code.when_one_of({level_ipv6}, [&] {
       code.load_low_word(2);
       for (std::uint32_t option : refused_ipv6_options) code.give_if_equal(option, answer(EPERM));
+      code.give_if_equal(ipv6_unicast_if, answer(EPERM));
+      code.give(allow);
+    });
+    code.when_one_of({SOL_SOCKET}, [&] {
+      code.load_low_word(2);
+      code.give_if_equal(so_bind_to_device, answer(EPERM));
+      code.give_if_equal(so_bind_to_index, answer(EPERM));
       code.give(allow);
     });
     code.give(allow);

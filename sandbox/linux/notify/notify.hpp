@@ -9,6 +9,7 @@
 #include "config/base/fd.hpp"
 #include "sandbox/linux/landlock.hpp"
 #include "sandbox/linux/notify/filter.hpp"
+#include "sandbox/linux/notify/private_tmp.hpp"
 #include "sandbox/linux/notify/route.hpp"
 #include "sandbox/linux/stdio_relay.hpp"
 #include "sandbox/plan.hpp"
@@ -25,7 +26,7 @@ struct NotifyPrepared {
   NotifyRules filter_rules;
   bool no_tcp = false;           // Landlock: no TCP port at all
   std::vector<std::string> env;  // the command's
-  std::string private_tmp;       // empty: none
+  PrivateTmp private_tmp;
   SandboxSockets sockets;        // the parent's, on the host's loopback
   std::vector<std::string> warnings;
   RouteTable routes;

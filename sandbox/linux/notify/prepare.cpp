@@ -11,7 +11,6 @@
 #include "sandbox/linux/failure.hpp"
 #include "sandbox/linux/notify/files.hpp"
 #include "sandbox/linux/notify/notify.hpp"
-#include "sandbox/linux/notify/private_tmp.hpp"
 #include "sandbox/linux/paths.hpp"
 
 namespace nono::sandbox {
@@ -142,14 +141,11 @@ Result<NotifyPrepared> prepare_notify(const SandboxPlan& plan) {
   if (needs_private_tmp(plan, notify.env)) {
     Result<std::string> made = make_private_tmp();
     if (!made) return fail(made.error());
-    notify.private_tmp = *made;
-    set_variable(notify.env, "TMPDIR", notify.private_tmp);
+    notify.private_tmp = PrivateTmp(*made);
+    set_variable(notify.env, "TMPDIR", *made);
   }
-  Result<NotifyFiles> files = plan_files(plan, notify.private_tmp);
-  if (!files) {
-    if (!notify.private_tmp.empty()) remove_private_tmp(notify.private_tmp);
-    return fail(files.error());
-  }
+  Result<NotifyFiles> files = plan_files(plan, notify.private_tmp.path());
+  if (!files) return fail(files.error());
   notify.rules = std::move(files->rules);
   if (std::string warning = taken_apart_warning(files->taken_apart); !warning.empty()) {
     notify.warnings.push_back(std::move(warning));

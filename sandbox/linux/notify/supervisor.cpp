@@ -37,7 +37,8 @@ struct Supervision {
 
 [[noreturn]] void end(const Supervision& work, int code) {
   end_descendants(work.scope);
-  if (!work.notify.private_tmp.empty()) remove_private_tmp(work.notify.private_tmp);
+  const std::string& temporary = work.notify.private_tmp.path();
+  if (!temporary.empty()) remove_private_tmp(temporary);
   ::_exit(code);
 }
 
