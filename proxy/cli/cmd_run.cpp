@@ -9,7 +9,7 @@
 #include "proxy/cli/commands.hpp"
 #include "proxy/cli/console.hpp"
 #include "proxy/cli/credentials.hpp"
-#include "proxy/cli/footer.hpp"
+#include "proxy/cli/diagnosis.hpp"
 #include "proxy/cli/process.hpp"
 #include "proxy/cli/run_plan.hpp"
 #include "proxy/cli/signals.hpp"
@@ -65,6 +65,14 @@ int finish(sandbox::SandboxChannel& channel) {
   if (!status) return complain(status.error(), exit_no_sandbox);
   if (!status->problem.empty()) return complain(status->problem, status->code);
   return status->code;
+}
+
+// What was refused, after the run.
+void explain(const RunOptions& options, int exit_code, const std::vector<audit::Record>& refusals,
+             const sandbox::SandboxChannel& channel) {
+  if (options.common.silent) return;
+  const RunFacts facts{exit_code, options.diagnose, refusals, channel.denied_paths()};
+  print_err(options.diagnostics_json ? diagnostics_json(facts) : diagnostics_text(facts));
 }
 
 // No proxy: waits for the command and passes signals on.
@@ -150,7 +158,7 @@ int run_with_proxy(const RunOptions& options, const UserContext& user, RunPlan& 
       make_server(options, user, plan, std::move(loaded->credentials), channel);
   if (!server) return complain(server.error());
   const int exit_code = serve(**server, channel, signals);
-  if (!options.common.silent) print_err(footer_text((*server)->refusals()));
+  explain(options, exit_code, (*server)->refusals(), channel);
   return exit_code;
 }
 
@@ -176,7 +184,9 @@ int run_command(const RunOptions& options, const UserContext& user) {
     return run_with_proxy(options, user, *plan, **channel, *signals);
   }
   say_what_holds(options, *plan, {});
-  return run_without_proxy(**channel, *signals);
+  const int exit_code = run_without_proxy(**channel, *signals);
+  explain(options, exit_code, {}, **channel);
+  return exit_code;
 }
 
 }  // namespace nono::cli

@@ -42,6 +42,8 @@ struct RunOptions {
   PolicyOptions policy;
   bool allow_cwd = false;
   bool dry_run = false;
+  bool diagnose = false;          // note the files that were not granted
+  bool diagnostics_json = false;  // the footer as JSON
   std::vector<std::string> command;
 };
 

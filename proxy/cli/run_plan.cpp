@@ -219,6 +219,7 @@ tl::expected<RunPlan, RunFailure> make_run_plan(const RunOptions& options,
   plan.sandbox.argv = decided->command.argv;
   plan.sandbox.executable = decided->command.path;
   plan.sandbox.cwd = user.cwd;
+  plan.sandbox.diagnose = options.diagnose;
   plan.sandbox.network = network_of(plan.config.network.mode);
   if (decided->proxy_port) plan.sandbox.proxy.http = Port(*decided->proxy_port);
   add_paths(plan.config, plan.sandbox);

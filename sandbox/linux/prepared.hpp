@@ -9,6 +9,7 @@
 #include "sandbox/linux/failure.hpp"
 #include "sandbox/linux/landlock.hpp"
 #include "sandbox/linux/mounts.hpp"
+#include "sandbox/linux/observer.hpp"
 #include "sandbox/linux/seccomp.hpp"
 #include "sandbox/plan.hpp"
 
@@ -24,6 +25,7 @@ struct Prepared {
   MountPlan mounts;
   std::vector<LandlockRule> rules;
   std::vector<sock_filter> filter;
+  ObserverLink observer;  // SandboxPlan::diagnose
   std::vector<char*> argv;  // null-terminated, into plan
   std::vector<char*> envp;
   sigset_t signal_mask = {};           // the caller's, for the command

@@ -77,6 +77,14 @@ class LinuxChannel final : public SandboxChannel {
   Result<void> go() override;
   Result<void> signal(int number) override;
   Result<ExitStatus> wait() override;
+  std::vector<DeniedPath> denied_paths() const override {
+    return read_records(denying_plan_, records_.get());
+  }
+  void keep_records(const SandboxPlan& plan, UniqueFd records) {
+    denying_plan_.denies = plan.denies;
+    denying_plan_.read_only_paths = plan.read_only_paths;
+    records_ = std::move(records);
+  }
 
  private:
   void reap() {
@@ -90,6 +98,8 @@ class LinuxChannel final : public SandboxChannel {
   UniqueFd channel_;
   UniqueFd go_;
   std::vector<UniqueFd> listeners_;
+  SandboxPlan denying_plan_;  // of the plan, what tells denied from not granted
+  UniqueFd records_;
   Foreground foreground_;
 };
 
@@ -243,6 +253,9 @@ Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan) {
   if (Result<void> checked = check_plan(plan); !checked) return fail(checked.error());
   fill_standard_descriptors();
   Prepared prepared = prepare(plan);
+  tl::expected<ObserverLink, Failure> observer = prepare_observer(plan);
+  if (!observer) return fail(explain(observer.error()));
+  prepared.observer = std::move(*observer);
   auto [ours, theirs] = make_channel();
   auto [go_write, go_read] = make_channel();  // of its own, since another process listens there
   if (!ours || !go_write) return fail(explain({Step::start, errno, {}}));
@@ -254,6 +267,7 @@ Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan) {
   UniqueFd pidfd(static_cast<int>(::syscall(uapi::sys_pidfd_open, launcher, 0)));
   auto channel = std::make_unique<LinuxChannel>(launcher, std::move(pidfd), std::move(ours),
                                                 std::move(go_write));
+  channel->keep_records(plan, std::move(prepared.observer.records));
   // After the fork, since the launcher must write its own uid_map: nobody reads our memory from
   // here on.
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || ::prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0) {
