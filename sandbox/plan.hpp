@@ -71,9 +71,23 @@ struct SandboxPlan {
   Network network = Network::proxied;
   ProxyEndpoints proxy;
   Capture capture;
+  bool diagnose = false;  // note the files that were wanted and not granted; slower, no less strict
   // Runs in place of the command, inside the finished sandbox; its result is the exit code. For the
   // self-check and for tests: argv and executable are then not used.
   std::function<int()> probe;
+};
+
+// A file that the command wanted and did not get.
+struct DeniedPath {
+  enum class Access : std::uint8_t {
+    read,   // or execute
+    write,  // what it holds
+    make,   // or remove, or rename: its folder changes
+  };
+  std::string path;
+  Access access = Access::read;
+  std::string denied_by;       // the rule that denies it; empty: no grant names it
+  bool beside_denied = false;  // its folder holds what is always denied, and is not to be granted
 };
 
 // How the command ended, as waitpid tells.
@@ -137,6 +151,8 @@ class SandboxChannel {
 
   // Reaps; call when pidfd() is readable (blocks otherwise). An error says what set-up step failed.
   virtual Result<ExitStatus> wait() = 0;
+  // After wait(), with SandboxPlan::diagnose: each once. Empty where it is not supported.
+  virtual std::vector<DeniedPath> denied_paths() const { return {}; }
 };
 
 // Forks the launcher. Must be called while the process has one thread, and before it changes signal

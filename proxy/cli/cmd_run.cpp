@@ -11,7 +11,7 @@
 #include "proxy/cli/commands.hpp"
 #include "proxy/cli/console.hpp"
 #include "proxy/cli/credentials.hpp"
-#include "proxy/cli/footer.hpp"
+#include "proxy/cli/diagnosis.hpp"
 #include "proxy/cli/process.hpp"
 #include "proxy/cli/run_plan.hpp"
 #include "proxy/cli/run_sandbox.hpp"
@@ -78,6 +78,14 @@ Result<void> bind_listen_ports(RunPlan& plan) {
     plan.inbound.push_back(InboundSetup{std::move(*socket), port});
   }
   return {};
+}
+
+// What was refused, after the run.
+void explain(const RunOptions& options, int exit_code, const std::vector<audit::Record>& refusals,
+             const sandbox::SandboxChannel& channel) {
+  if (options.common.silent) return;
+  const RunFacts facts{exit_code, options.diagnose, refusals, channel.denied_paths()};
+  print_err(options.diagnostics_json ? diagnostics_json(facts) : diagnostics_text(facts));
 }
 
 // No proxy: waits for the command and passes signals on.
@@ -204,7 +212,7 @@ int run_with_proxy(const RunOptions& options, const UserContext& user, RunPlan& 
       make_server(options, user, plan, std::move(loaded->credentials), std::move(sockets), channel);
   if (!server) return complain(server.error());
   const int exit_code = serve(**server, channel, signals);
-  if (!options.common.silent) print_err(footer_text((*server)->refusals()));
+  explain(options, exit_code, (*server)->refusals(), channel);
   return exit_code;
 }
 
@@ -234,6 +242,7 @@ int run_command(const RunOptions& options, const UserContext& user) {
   } else {
     say_what_holds(options, *plan, {});
     exit_code = run_without_proxy(**channel, *signals);
+    explain(options, exit_code, {}, **channel);
   }
   look_at_missing_denies(options, plan->config);
   return exit_code;

@@ -51,6 +51,12 @@ CommandLine parse_run(const std::vector<std::string>& arguments, const EnvLookup
   flags.add_environment(*app);
   flags.add_profile(*app);
   flags.add_audit(*app);
+  app->add_flag("--diagnose", options.diagnose,
+                "Name after the run the files that were wanted and not granted; slower")
+      ->group("Other");
+  app->add_flag("--diagnostics-json", options.diagnostics_json,
+                "What was refused as a line of JSON on stderr, also when nothing was")
+      ->group("Other");
   app->add_flag("--dry-run", options.dry_run, "Print what would be applied and run nothing")
       ->group("Other");
   add_common(*app, options.common);

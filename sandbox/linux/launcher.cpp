@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <optional>
 
 #include "sandbox/linux/capabilities.hpp"
 #include "sandbox/linux/channel.hpp"
@@ -33,8 +34,7 @@ Done die_with_parent(pid_t parent) {
 }
 
 // What else the parent had open is none of the sandbox's business.
-Done close_all_but(std::initializer_list<int> kept) {
-  std::vector<int> fds(kept);
+Done close_all_but(std::vector<int> fds) {
   std::sort(fds.begin(), fds.end());
   unsigned first = 3;
   for (int fd : fds) {
@@ -117,8 +117,19 @@ bool make_job_pipe(JobPipe& jobs) {
   return true;
 }
 
+std::vector<int> needed_descriptors(const Prepared& prepared, int channel, int go) {
+  std::vector<int> needed = {channel, go};
+  const ObserverLink& observer = prepared.observer;
+  if (observer.wanted()) {
+    needed.insert(needed.end(), {observer.to_launcher.get(), observer.from_command.get(),
+                                 observer.records.get()});
+  }
+  return needed;
+}
+
 // Until I has ended; returns its exit code.
-int serve(const Prepared& prepared, pid_t init, int jobs, std::vector<StdioCopy>& copies) {
+int serve(const Prepared& prepared, pid_t init, int jobs, std::vector<StdioCopy>& copies,
+          Observer* observer) {
   sigset_t child_ended;
   sigemptyset(&child_ended);
   sigaddset(&child_ended, SIGCHLD);
@@ -136,7 +147,9 @@ int serve(const Prepared& prepared, pid_t init, int jobs, std::vector<StdioCopy>
     for (const StdioCopy& copy : copies) {
       polls.push_back({copy.done() ? -1 : copy.waiting_on(), copy.waiting_for(), 0});
     }
+    if (observer != nullptr) polls.push_back(observer->poll());
     if (::poll(polls.data(), polls.size(), -1) < 0) continue;
+    if (observer != nullptr && polls.back().revents != 0) observer->step(polls.back().revents);
     if (polls[0].revents != 0) {
       signalfd_siginfo info;
       while (::read(ended.get(), &info, sizeof info) > 0) {
@@ -163,7 +176,8 @@ void report_and_exit(int channel, const Failure& failure) {
 void run_launcher(const Prepared& prepared, int channel, int go) {
   if (Done done = die_with_parent(prepared.parent); !done) report_and_exit(channel, done.error());
   ::signal(SIGCHLD, SIG_DFL);  // ignoring it would lose the command's status
-  if (Done done = close_all_but({channel, go}); !done) report_and_exit(channel, done.error());
+  if (Done done = close_all_but(needed_descriptors(prepared, channel, go)); !done)
+    report_and_exit(channel, done.error());
   const bool notify = prepared.notify.has_value();
   if (Done done = notify ? adopt_orphans() : leave_host(prepared, channel); !done) {
     report_and_exit(channel, done.error());
@@ -173,6 +187,12 @@ void run_launcher(const Prepared& prepared, int channel, int go) {
   if (!stdio) report_and_exit(channel, stdio.error());
   JobPipe jobs;
   if (!make_job_pipe(jobs)) report_and_exit(channel, {Step::start, errno, {}});
+  std::optional<Observer> observer;
+  if (prepared.observer.wanted()) {
+    // Of the host: the one that I mounts knows the processes by other numbers.
+    UniqueFd proc(::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    observer.emplace(prepared.plan, prepared.rules, prepared.observer, std::move(proc));
+  }
   pid_t init = ::fork();
   if (init < 0) report_and_exit(channel, {Step::start, errno, {}});
   if (init == 0 && notify) run_supervisor(prepared, *stdio, channel, go, jobs);
@@ -183,7 +203,8 @@ void run_launcher(const Prepared& prepared, int channel, int go) {
   ::close(channel);  // so that the parent sees the end of I
   stdio->replacement = {};
   if (!(notify ? drop_held_capabilities() : drop_capabilities())) ::_exit(125);  // I dies with us
-  const int code = serve(prepared, init, jobs.read.get(), stdio->copies);
+  const int code =
+      serve(prepared, init, jobs.read.get(), stdio->copies, observer ? &*observer : nullptr);
   if (notify) end_descendants({});  // none, unless I was killed
   ::_exit(code);
 }

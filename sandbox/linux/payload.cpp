@@ -77,6 +77,7 @@ Done confine(const Prepared& prepared, const StdioPlan& stdio, int supervisor) {
   if (Done done = drop_capabilities(); !done) return done;
   if (Done done = forbid_new_privileges(); !done) return done;
   if (Done done = apply_landlock(prepared.rules); !done) return done;
+  if (Done done = install_observer(prepared.observer); !done) return done;
   if (Done done = install_filter(prepared.filter); !done) return done;
   return check_self(false);
 }

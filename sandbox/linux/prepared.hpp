@@ -11,6 +11,7 @@
 #include "sandbox/linux/landlock.hpp"
 #include "sandbox/linux/mounts.hpp"
 #include "sandbox/linux/notify/notify.hpp"
+#include "sandbox/linux/observer.hpp"
 #include "sandbox/linux/seccomp.hpp"
 #include "sandbox/plan.hpp"
 
@@ -28,6 +29,7 @@ struct Prepared {
   std::vector<sock_filter> filter;
   std::optional<NotifyPrepared> notify;  // Backend::notify; then `rules` and `mounts` are not used
   std::vector<sock_filter> supervisor_filter;
+  ObserverLink observer;  // SandboxPlan::diagnose
   std::vector<char*> argv;  // null-terminated, into plan
   std::vector<char*> envp;
   sigset_t signal_mask = {};           // the caller's, for the command

@@ -90,6 +90,14 @@ class LinuxChannel final : public SandboxChannel {
   bool ask_for_inner_socket(bool v6) override;
   InnerSocket take_inner_socket() override;
   Result<ExitStatus> wait() override;
+  std::vector<DeniedPath> denied_paths() const override {
+    return read_records(denying_plan_, records_.get());
+  }
+  void keep_records(const SandboxPlan& plan, UniqueFd records) {
+    denying_plan_.denies = plan.denies;
+    denying_plan_.read_only_paths = plan.read_only_paths;
+    records_ = std::move(records);
+  }
 
  private:
   Result<void> adopt(Report report);
@@ -113,6 +121,8 @@ class LinuxChannel final : public SandboxChannel {
   std::shared_ptr<RegisteredPorts> ports_;
   PrivateTmp private_tmp_;
   std::vector<std::string> warnings_;
+  SandboxPlan denying_plan_;  // of the plan, what tells denied from not granted
+  UniqueFd records_;
   Foreground foreground_;
 };
 
@@ -259,6 +269,11 @@ Result<void> check_plan(const SandboxPlan& plan) {
   if (!plan.probe && (plan.argv.empty() || plan.executable.empty())) {
     return fail(ErrorCode::bad_input, "there is no command to run");
   }
+  // One filter of a process may ask a supervisor, and there it asks about connections.
+  if (plan.diagnose && plan.backend == Backend::notify) {
+    return fail(ErrorCode::not_supported, "files cannot be watched under the notify backend",
+                "leave --diagnose out, or use --backend netns where the machine allows it");
+  }
   struct stat tasks = {};
   constexpr nlink_t links_of_one_thread = 3;  // `.`, `..` and the thread's own directory
   if (::stat("/proc/self/task", &tasks) == 0 && tasks.st_nlink > links_of_one_thread) {
@@ -328,6 +343,9 @@ Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan) {
   Result<Prepared> made = prepare(plan);
   if (!made) return fail(made.error());
   Prepared& prepared = *made;
+  tl::expected<ObserverLink, Failure> observer = prepare_observer(plan);
+  if (!observer) return fail(explain(observer.error()));
+  prepared.observer = std::move(*observer);
   auto [ours, theirs] = make_channel();
   auto [go_write, go_read] = make_channel();  // of its own, since another process listens there
   if (!ours || !go_write) return fail(explain({Step::start, errno, {}}));
@@ -340,6 +358,7 @@ Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan) {
   auto channel = std::make_unique<LinuxChannel>(launcher, std::move(pidfd), std::move(ours),
                                                 std::move(go_write));
   if (prepared.notify) channel->hold(*prepared.notify);
+  channel->keep_records(plan, std::move(prepared.observer.records));
   // After the fork, since the launcher must write its own uid_map: nobody reads our memory from
   // here on.
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || ::prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0) {
