@@ -48,7 +48,7 @@ InnerSocketQueue::InnerSocketQueue(Executor executor, std::shared_ptr<InnerSocke
 }
 
 Awaitable<UniqueFd> InnerSocketQueue::get(bool v6, std::chrono::milliseconds time_max) {
-  if (!sockets_->ask(v6)) co_return UniqueFd();
+  if (!descriptor_.is_open() || !sockets_->ask(v6)) co_return UniqueFd();
   Place place(*this, time_max);
   watch();
   co_await place.timer().async_wait(as_result);

@@ -6,6 +6,7 @@
 #include <csignal>
 
 #include "proxy/cli/banner.hpp"
+#include "proxy/cli/capture_plan.hpp"
 #include "proxy/cli/commands.hpp"
 #include "proxy/cli/console.hpp"
 #include "proxy/cli/credentials.hpp"
@@ -133,6 +134,7 @@ class SocketsInside final : public InnerSockets {
 Result<std::unique_ptr<Server>> make_server(const RunOptions& options, const UserContext& user,
                                             RunPlan& plan,
                                             std::vector<LoadedCredential> credentials,
+                                            sandbox::SandboxSockets sockets,
                                             sandbox::SandboxChannel& channel) {
   ServerOptions server;
   server.audit_notes = plan.sandbox_notes;
@@ -146,7 +148,7 @@ Result<std::unique_ptr<Server>> make_server(const RunOptions& options, const Use
   session.config = plan.config;
   session.credentials = std::move(credentials);
   session.token = Secret(plan.token);
-  listen_inside(channel, server);
+  listen_inside(std::move(sockets), channel, server);
   server.inbound = std::move(plan.inbound);
   if (!server.inbound.empty()) server.inner_sockets = std::make_shared<SocketsInside>(channel);
   server.audit_log = plan.audit_log;
@@ -182,9 +184,12 @@ int run_with_proxy(const RunOptions& options, const UserContext& user, RunPlan& 
     if (!credential.secret) return complain(credential.missing);
   }
   plan.warnings.insert(plan.warnings.end(), loaded->warnings.begin(), loaded->warnings.end());
+  sandbox::SandboxSockets sockets = channel.take_sockets();
+  const std::string partly = capture_warning(plan.config, plan.sandbox.capture, sockets.all_ports);
+  if (!partly.empty()) plan.warnings.push_back(partly);
   say_what_holds(options, plan, loaded->credentials);
   Result<std::unique_ptr<Server>> server =
-      make_server(options, user, plan, std::move(loaded->credentials), channel);
+      make_server(options, user, plan, std::move(loaded->credentials), std::move(sockets), channel);
   if (!server) return complain(server.error());
   const int exit_code = serve(**server, channel, signals);
   if (!options.common.silent) print_err(footer_text((*server)->refusals()));

@@ -95,6 +95,15 @@ TEST_CASE("the footer offers no flag where none helps") {
   CHECK(has(text, "169.254.169.254:80"));
 }
 
+TEST_CASE("the footer says of captured connections what leads further") {
+  audit::Record loopback = refused("127.0.0.1", 5432, Reason::no_rule);
+  loopback.way = audit::Way::captured;
+  CHECK_THAT(footer_text({loopback}),
+             Catch::Contains("--open-port 5432 leads to this machine's own"));
+  CHECK_THAT(footer_text({refused("10.1.2.3", 5432, Reason::private_address)}),
+             Catch::Contains("allow it with --allow-domain 10.1.2.3:5432"));
+}
+
 TEST_CASE("the footer is empty after failures that were no refusals") {
   CHECK(footer_text({}).empty());
   CHECK(footer_text({refused("down.example", 443, Reason::upstream_failed)}).empty());

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
+#include <cerrno>
 #include <cstring>
 #include <stdexcept>
 
@@ -80,6 +81,11 @@ std::string Client::receive_all() {
   }
 }
 
+bool Client::reset_by_peer() {
+  char byte = 0;
+  return ::recv(fd_.get(), &byte, 1, 0) < 0 && errno == ECONNRESET;
+}
+
 bool Client::closed_by_peer() {
   char byte = 0;
   return ::recv(fd_.get(), &byte, 1, 0) == 0;
@@ -151,6 +157,25 @@ Proxy::Proxy(Setup setup) {
   if (!listener) throw std::runtime_error(listener.error().what);
   port_ = local_address(*listener)->port.value();
   options.listeners.push_back(ListenerSetup{std::move(*listener), setup.trusted});
+  options.ca = std::move(setup.ca);
+  const auto listen_too = [&](std::uint16_t& port) {
+    auto another = listen_tcp(*IpAddress::parse("127.0.0.1"), 0, false);
+    if (!another) throw std::runtime_error(another.error().what);
+    port = local_address(*another)->port.value();
+    return std::move(*another);
+  };
+  if (setup.captured) {
+    options.listeners.push_back({listen_too(captured_port_), true, false, setup.captured});
+    options.made_up_names.emplace();
+    auto dns = listen_dns(*IpAddress::parse("127.0.0.1"), 0, false);
+    if (!dns) throw std::runtime_error(dns.error().what);
+    dns_port_ = local_address(dns->udp)->port.value();
+    options.dns_listeners.push_back(std::move(*dns));
+  }
+  if (setup.inner_sockets) {
+    options.inbound.push_back({listen_too(inward_port_), Port(setup.inner_port)});
+    options.inner_sockets = std::move(setup.inner_sockets);
+  }
   auto server = Server::make(std::move(options));
   if (!server) throw std::runtime_error(server.error().what);
   server_ = std::move(*server);
