@@ -14,6 +14,14 @@ namespace nono {
 
 namespace {
 
+void write_note(audit::Log& log, std::string text) {
+  audit::Record note;
+  note.kind = audit::Kind::note;
+  note.time = std::chrono::system_clock::now();
+  note.detail = std::move(text);
+  log.write(std::move(note));
+}
+
 class ServerImpl final : public Server {
  public:
   Result<void> prepare(ServerOptions options) {
@@ -43,13 +51,7 @@ class ServerImpl final : public Server {
     auto log = audit::Log::open(std::move(log_options));
     if (!log) return fail(log.error());
     gateway_.log = std::move(*log);
-    for (std::string& text : options.audit_notes) {
-      audit::Record note;
-      note.kind = audit::Kind::note;
-      note.time = std::chrono::system_clock::now();
-      note.detail = std::move(text);
-      gateway_.log->write(std::move(note));
-    }
+    for (std::string& text : options.audit_notes) write_note(*gateway_.log, std::move(text));
     for (unsigned index = 0; index < std::max(1U, options.threads); ++index) {
       auto& worker = workers_.emplace_back(std::make_unique<Worker>(gateway_));
       if (auto done = worker->prepare(); !done) return done;

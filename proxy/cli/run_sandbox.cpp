@@ -74,7 +74,7 @@ Result<std::unique_ptr<sandbox::SandboxChannel>> start_run_sandbox(const RunOpti
   return std::move(started->channel);
 }
 
-void listen_inside(sandbox::SandboxSockets sockets, sandbox::SandboxChannel& channel,
+void listen_inside(sandbox::SandboxSockets sockets, const sandbox::SandboxChannel& channel,
                    ServerOptions& server) {
   const std::shared_ptr<sandbox::RegisteredPorts> ports = channel.registered_ports();
   std::shared_ptr<OriginalDestination> destination = own_address_as_destination();

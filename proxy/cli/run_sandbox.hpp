@@ -21,7 +21,7 @@ Result<std::unique_ptr<sandbox::SandboxChannel>> start_run_sandbox(const RunOpti
 
 // The sandbox's sockets as the server's listeners. Only this sandbox can reach them, so each is the
 // session's identity.
-void listen_inside(sandbox::SandboxSockets sockets, sandbox::SandboxChannel& channel,
+void listen_inside(sandbox::SandboxSockets sockets, const sandbox::SandboxChannel& channel,
                    ServerOptions& server);
 
 }  // namespace nono::cli

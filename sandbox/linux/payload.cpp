@@ -115,10 +115,7 @@ void run_payload(const Prepared& prepared, const StdioPlan& stdio, int channel, 
 
   ::sigaction(SIGCHLD, &prepared.child_action, nullptr);
   ::sigprocmask(SIG_SETMASK, &prepared.signal_mask, nullptr);
-  if (prepared.plan.probe) {
-    if (prepared.notify) environ = const_cast<char**>(prepared.envp.data());  // names its TMPDIR
-    ::_exit(prepared.plan.probe());
-  }
+  if (prepared.plan.probe) ::_exit(prepared.plan.probe());
   execute(prepared);
   report_and_exit(channel, {Step::exec, errno, prepared.plan.executable});
 }

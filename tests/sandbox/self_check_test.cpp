@@ -74,7 +74,7 @@ TEST_CASE("every self-check of the notify backend holds, also where there are no
           write_all(2, text_of(*check));
           return 2;
         }
-        return check->checks.size() >= 19 ? 0 : 3;
+        return check->checks.size() >= 20 ? 0 : 3;
       });
       CHECK(code == 0);
     }
