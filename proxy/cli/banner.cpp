@@ -92,6 +92,12 @@ std::string credentials_line(const std::vector<LoadedCredential>& credentials) {
   return text;
 }
 
+std::string sockets_line(const SessionConfig& config) {
+  std::vector<std::string> paths;
+  for (const PathGrant& socket : config.sockets) paths.push_back(socket.path);
+  return paths.empty() ? "the command's own" : "the command's own, and " + join(paths, listed_max);
+}
+
 }  // namespace
 
 std::string banner_text(const BannerFacts& facts) {
@@ -103,6 +109,7 @@ std::string banner_text(const BannerFacts& facts) {
       (config.name.empty() || config.name == "default" ? "" : " (" + printable(config.name) + ")") +
       "\n";
   text += line("files", files);
+  if (config.unix_inside) text += line("sockets", sockets_line(config));
   text += line("network", network_line(config.network));
   if (!facts.credentials.empty()) text += line("keys", credentials_line(facts.credentials));
   if (!facts.withheld.empty()) {
@@ -128,6 +135,7 @@ std::string full_text(const BannerFacts& facts) {
     text += line("denied by " + printable(origin), join(paths, paths.size()));
   }
   for (const std::string& runtime : config.runtimes) text += line("runtime", printable(runtime));
+  if (config.unix_inside) text += "Unix sockets\n" + line("inside", sockets_line(config));
   text += "network\n" + line("mode", network_line(config.network));
   for (const HostRule& rule : config.network.allow) {
     text += line("allow", printable(rule.text) + " (" + printable(rule.origin.text) + ")");

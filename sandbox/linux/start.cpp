@@ -18,6 +18,7 @@
 #include "sandbox/linux/channel.hpp"
 #include "sandbox/linux/paths.hpp"
 #include "sandbox/linux/prepared.hpp"
+#include "sandbox/linux/socket_survey.hpp"
 #include "sandbox/linux/uapi.hpp"
 #include "sandbox/plan.hpp"
 
@@ -210,14 +211,15 @@ std::vector<char*> pointers_to(const std::vector<std::string>& strings) {
   return pointers;
 }
 
-Prepared prepare(const SandboxPlan& plan) {
+Prepared prepare(const SandboxPlan& plan, const SocketSurvey& sockets) {
   Prepared prepared(plan);
   prepared.uid = ::geteuid();
   prepared.gid = ::getegid();
   prepared.parent = ::getpid();
-  prepared.mounts = plan_mounts(plan, prepared.uid);
+  prepared.mounts = plan_mounts(plan, prepared.uid, sockets);
   prepared.rules = landlock_rules(plan, prepared.mounts.private_directories);
-  prepared.filter = build_filter({.free_internet_sockets = plan.network == Network::open});
+  prepared.filter = build_filter({.free_internet_sockets = plan.network == Network::open,
+                                  .unix_sockets = plan.unix_sockets == UnixSockets::inside});
   prepared.argv = pointers_to(plan.argv);
   prepared.envp = pointers_to(plan.env);
   ::sigaction(SIGCHLD, nullptr, &prepared.child_action);
@@ -241,8 +243,10 @@ pid_t fork_launcher(Prepared& prepared, int channel, int go) {
 
 Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan) {
   if (Result<void> checked = check_plan(plan); !checked) return fail(checked.error());
+  Result<SocketSurvey> sockets = survey_sockets(plan, landlock_abi());
+  if (!sockets) return fail(sockets.error());
   fill_standard_descriptors();
-  Prepared prepared = prepare(plan);
+  Prepared prepared = prepare(plan, *sockets);
   auto [ours, theirs] = make_channel();
   auto [go_write, go_read] = make_channel();  // of its own, since another process listens there
   if (!ours || !go_write) return fail(explain({Step::start, errno, {}}));
