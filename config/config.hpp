@@ -106,6 +106,8 @@ struct Settings {
   std::vector<PathRule> paths;       // filesystem.* and the flags
   std::vector<PathRule> deny_paths;  // filesystem.deny, policy.add_deny_access
   std::vector<std::string> bypass_protection;
+  std::vector<PathRule> unix_sockets;  // --allow-unix-socket, filesystem.unix_socket
+  bool unix_inside = false;            // --unix-sockets inside, linux.unix_sockets
 
   std::optional<bool> observe;                 // --observe, network.mode: observe or enforce
   bool block_network = false;                  // --block-net, network.block
@@ -189,7 +191,9 @@ struct SessionConfig {
 
   std::vector<PathGrant> grants;
   std::vector<DenyPath> denies;
-  std::vector<std::string> missing_denies;      // denied, not there, and the command could make them
+  std::vector<PathGrant> sockets;           // of the host's, that the command may connect to
+  bool unix_inside = false;                 // Unix sockets of its own; implied by the above
+  std::vector<std::string> missing_denies;  // denied, not there, and the command could make them
   std::vector<std::string> own_places_to_make;  // nono's own, to be made so that they can be hidden
   Access workdir_access = Access::read_write;
   std::vector<std::string> runtimes;      // runtime trees granted because the command lives there

@@ -4,6 +4,8 @@
 #include <cctype>
 #include <set>
 
+#include "config/expand.hpp"
+
 namespace nono {
 namespace {
 
@@ -44,6 +46,19 @@ bool names_a_socket(std::string_view name) {
                    "XAUTHORITY", "DOCKER_HOST", "CONTAINER_HOST", "PODMAN_HOST",
                    "KEYRING_CONTROL_PATH", "GNOME_KEYRING_CONTROL", "VSCODE_IPC_HOOK_CLI",
                    "VSCODE_GIT_IPC_HANDLE", "SSH_ASKPASS", "GIT_ASKPASS", "SUDO_ASKPASS"});
+}
+
+// "/run/user/1000/bus", "unix:path=/run/user/1000/bus,guid=...", "unix:///run/docker.sock" where
+// that socket is granted.
+bool leads_to_granted_socket(std::string_view value, const SessionConfig& config) {
+  if (config.sockets.empty()) return false;
+  std::size_t start = value.find('/');
+  if (start == std::string_view::npos) return false;
+  std::string_view path = value.substr(start);
+  path = path.substr(0, path.find_first_of(",;"));
+  const std::string real = canonical_path(std::string(path));
+  return std::any_of(config.sockets.begin(), config.sockets.end(),
+                     [&](const PathGrant& socket) { return socket.path == real; });
 }
 
 // Descriptors and sockets of the service manager that started nono, not the command.
@@ -101,7 +116,8 @@ Verdict judge(std::string_view name, std::string_view value, const SessionConfig
   bool listed =
       !config.allow_env || matches(name, *config.allow_env) || matches(name, config.pass_env);
   if (!listed) return Verdict::drop;
-  bool secret = looks_secret(name) || names_a_socket(name) || holds_a_password(value);
+  bool secret = looks_secret(name) || holds_a_password(value) ||
+                (names_a_socket(name) && !leads_to_granted_socket(value, config));
   return secret ? Verdict::withhold : Verdict::pass;
 }
 

@@ -17,7 +17,7 @@ struct ChildEnvironment {
 };
 
 // Filters `parent` (NAME=VALUE): variables that make other programs load code, that look secret,
-// that name a proxy, an agent, a bus or a display, and those whose value holds a URL's password or
+// that name a proxy, an agent, a bus or a display (unless its socket is granted), and those whose value holds a URL's password or
 // one of `secret_values` do not pass. Then, each over the one before: environment.set_vars,
 // `additions`. A phantom or base-URL variable of an enabled credential passes only from
 // `additions`. --allow-env NAME lifts all of this but proxies, phantoms, deny_vars and

@@ -32,6 +32,15 @@ Access both(Access a, Access b) {
   return r && w ? Access::read_write : w ? Access::write : Access::read;
 }
 
+// Container engines and message buses.
+bool acts_for_others(std::string_view socket) {
+  for (std::string_view name :
+       {"docker.sock", "podman.sock", "containerd.sock", "crio.sock", "bus", "system_bus_socket"}) {
+    if (socket == name) return true;
+  }
+  return false;
+}
+
 class Files {
  public:
   Files(const Settings& settings, const UserContext& user, const ResolveOptions& options,
@@ -47,6 +56,8 @@ class Files {
     if (options_.allow_cwd) grant_cwd();
     check_bypasses();
     check_grants();
+    for (const PathRule& rule : settings_.unix_sockets) grant_socket(rule);
+    session_.unix_inside = settings_.unix_inside || !session_.sockets.empty();
     if (options_.command != nullptr) grant_command(*options_.command);
     find_missing_denies();
     policy_files();
@@ -247,11 +258,16 @@ class Files {
       bool in_denied = std::any_of(
           session_.denies.begin(), session_.denies.end(),
           [&](const DenyPath& deny) { return lies_in(path, deny.path) && path != deny.path; });
-      bool matched =
-          std::any_of(session_.grants.begin(), session_.grants.end(), [&](const PathGrant& grant) {
-            bool around = lies_in(path, grant.path) && !in_denied;
-            return !grant.system && (around || lies_in(grant.path, path));
-          });
+      bool matched = std::any_of(session_.grants.begin(), session_.grants.end(),
+                                 [&](const PathGrant& grant) {
+                                   bool around = lies_in(path, grant.path) && !in_denied;
+                                   return !grant.system && (around || lies_in(grant.path, path));
+                                 }) ||
+                     std::any_of(settings_.unix_sockets.begin(), settings_.unix_sockets.end(),
+                                 [&](const PathRule& rule) {
+                                   Result<std::string> socket = expand_path(rule.path, user_);
+                                   return socket && lies_in(*socket, path);
+                                 });
       if (!matched) {
         problem(fmt::format("bypass_protection '{}' has no matching grant", text),
                 "grant the path as well, or remove the bypass");
@@ -300,6 +316,36 @@ class Files {
                         grant.path == deny.path ? "is" : "lies in",
                         deny.required ? "the protected" : "the denied", deny.path, deny.origin),
             fix);
+  }
+
+  // A socket that is not there yet cannot be told from one that somebody else makes in its place.
+  void grant_socket(const PathRule& rule) {
+    Result<std::string> path = expand_path(rule.path, user_);
+    if (!path) return problem(named(rule.origin, path.error().what));
+    struct stat info {};
+    if (::stat(path->c_str(), &info) != 0) {
+      return problem(fmt::format("{}: {}", named(rule.origin, rule.path), std::strerror(errno)),
+                     "start the program that listens there first");
+    }
+    if (!S_ISSOCK(info.st_mode)) {
+      return problem(named(rule.origin, rule.path) + " is no Unix socket");
+    }
+    if (::faccessat(AT_FDCWD, path->c_str(), W_OK, AT_EACCESS) != 0) {
+      return problem(fmt::format("{}: this user may not connect to it: {}",
+                                 named(rule.origin, rule.path), std::strerror(errno)));
+    }
+    PathGrant grant{*path, Access::read, true, false, rule.origin.text, false};
+    for (const DenyPath& deny : session_.denies) {
+      if (!lies_in(grant.path, deny.path)) continue;
+      if (deny.own || !bypassed(grant.path)) return refuse(grant, deny);
+      grant.bypass = true;
+    }
+    if (acts_for_others(last_segment(*path))) {
+      session_.warnings.push_back(named(rule.origin, rule.path) +
+                                  ": what listens there starts programs outside the sandbox for "
+                                  "whoever can connect");
+    }
+    session_.sockets.push_back(std::move(grant));
   }
 
   // What does not exist cannot be hidden, and what could be written could be created.

@@ -100,6 +100,8 @@ void merge(Settings& base, Settings over) {
   append(base.paths, std::move(over.paths), same_path);
   append(base.deny_paths, std::move(over.deny_paths), same_path);
   append(base.bypass_protection, std::move(over.bypass_protection));
+  append(base.unix_sockets, std::move(over.unix_sockets), same_path);
+  base.unix_inside = base.unix_inside || over.unix_inside;
   merge_network(base, over);
   merge_credentials(base, over);
   if (over.allow_env) {

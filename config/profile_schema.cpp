@@ -263,6 +263,14 @@ void unix_mediation(const F& f) {
   if (mode == "off") note(f, "changes nothing: Unix sockets of others are always refused");
 }
 
+void unix_socket(const F& f) {
+  read_paths(f, Access::read, true, f.out.settings.unix_sockets);
+}
+
+void unix_sockets(const F& f) {
+  if (choice(f, {"none", "inside"}) == "inside") f.out.settings.unix_inside = true;
+}
+
 void sandbox_policy(const F& f) {
   std::optional<std::string> mode = choice(f, {"auto", "landlock", "external"});
   if (mode && *mode != "auto") not_yet(f, *mode);
@@ -291,7 +299,7 @@ std::vector<Key<ProfileFile>> general_keys() {
       {"filesystem.bypass_protection", bypass},
       {"filesystem.suppress_save_prompt",
        [](const F& f) { note(f, "changes nothing: nono never asks to save"); }},
-      {"filesystem.unix_socket", nullptr},
+      {"filesystem.unix_socket", unix_socket},
       {"filesystem.unix_socket_bind", nullptr},
       {"filesystem.unix_socket_dir", nullptr},
       {"filesystem.unix_socket_dir_bind", nullptr},
@@ -303,6 +311,7 @@ std::vector<Key<ProfileFile>> general_keys() {
       {"security.capability_elevation", nullptr},
       {"security.wsl2_proxy_policy", wsl2_policy},
       {"linux.af_unix_mediation", unix_mediation},
+      {"linux.unix_sockets", unix_sockets},
       {"linux.sandbox_policy", sandbox_policy},
       {"environment.allow_vars", allow_vars},
       {"environment.deny_vars",

@@ -23,6 +23,13 @@ struct FsGrant {
   bool write = false;
   bool directory = true;
   bool despite_deny = false;  // may lie in a denied path, and shows through where that is hidden
+  bool socket = false;        // a Unix socket to connect to; needs UnixSockets::inside
+};
+
+enum class UnixSockets : std::uint8_t {
+  denied,  // no socket of that family can be made
+  inside,  // stream and seqpacket ones, to listen and connect within the sandbox and to what is
+           // granted; start() hides every other that it finds, and whole trees that nothing grants
 };
 
 struct FsDeny {
@@ -68,6 +75,7 @@ struct SandboxPlan {
   std::vector<std::string>
       read_only_paths;      // policy files: never writable even under a writable grant
   bool private_tmp = true;  // fresh /tmp, /var/tmp, /dev/shm, runtime directory
+  UnixSockets unix_sockets = UnixSockets::denied;
   Network network = Network::proxied;
   ProxyEndpoints proxy;
   Capture capture;

@@ -99,6 +99,12 @@ std::string sandbox_words(const std::vector<std::string>& notes) {
   return text;
 }
 
+std::string sockets_line(const SessionConfig& config) {
+  std::vector<std::string> paths;
+  for (const PathGrant& socket : config.sockets) paths.push_back(socket.path);
+  return paths.empty() ? "the command's own" : "the command's own, and " + join(paths, listed_max);
+}
+
 }  // namespace
 
 std::string banner_text(const BannerFacts& facts) {
@@ -110,6 +116,7 @@ std::string banner_text(const BannerFacts& facts) {
       (config.name.empty() || config.name == "default" ? "" : " (" + printable(config.name) + ")") +
       sandbox_words(facts.sandbox) + "\n";
   text += line("files", files);
+  if (config.unix_inside) text += line("sockets", sockets_line(config));
   text += line("network", network_line(config.network));
   if (!facts.credentials.empty()) text += line("keys", credentials_line(facts.credentials));
   if (!facts.withheld.empty()) {
@@ -136,6 +143,7 @@ std::string full_text(const BannerFacts& facts) {
   }
   for (const std::string& runtime : config.runtimes) text += line("runtime", printable(runtime));
   for (const std::string& note : facts.sandbox) text += line("sandbox", printable(note));
+  if (config.unix_inside) text += "Unix sockets\n" + line("inside", sockets_line(config));
   text += "network\n" + line("mode", network_line(config.network));
   for (const HostRule& rule : config.network.allow) {
     text += line("allow", printable(rule.text) + " (" + printable(rule.origin.text) + ")");

@@ -65,6 +65,13 @@ void PolicyFlags::add_files(CLI::App& app) {
   repeatable(app, "--write-file", write_file_, group, "FILE: write");
   repeatable(app, "--bypass-protection", bypass_, group,
              "PATH: lift a built-in protection from it; a grant must name it too");
+  repeatable(app, "--allow-unix-socket", unix_socket_, group,
+             "PATH: the command may connect to this Unix socket; implies --unix-sockets inside");
+  app.add_option(
+         "--unix-sockets", unix_sockets_,
+         "MODE: none (default), or inside (Unix sockets between the command's own programs)")
+      ->check(CLI::IsMember({"none", "inside"}))
+      ->group(group);
   repeatable(app, "--override-deny", old_bypass_, "", "");  // deprecated, not in --help
 }
 
@@ -230,6 +237,11 @@ void PolicyFlags::finish_files(Settings& settings) const {
       settings.paths.push_back(PathRule{path, kind.access, kind.file, Origin{kind.flag}});
     }
   }
+  for (const std::string& path : unix_socket_) {
+    settings.unix_sockets.push_back(
+        PathRule{path, Access::read, true, Origin{"--allow-unix-socket"}});
+  }
+  settings.unix_inside = unix_sockets_ == "inside";
   settings.bypass_protection = bypass_;
   settings.bypass_protection.insert(settings.bypass_protection.end(), old_bypass_.begin(),
                                     old_bypass_.end());

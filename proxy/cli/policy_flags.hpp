@@ -51,7 +51,8 @@ class PolicyFlags {
   void finish_files(Settings& settings) const;
 
   Words allow_, read_, write_, allow_file_, read_file_, write_file_;
-  Words bypass_, old_bypass_;
+  Words bypass_, old_bypass_, unix_socket_;
+  std::string unix_sockets_;
   bool block_net_ = false, observe_ = false;
   std::string network_profile_;
   Words allow_domain_, old_allow_domain_, deny_domain_, allow_private_, dns_server_;

@@ -115,6 +115,10 @@ void add_paths(const SessionConfig& config, sandbox::SandboxPlan& plan) {
     const bool write = grant.access != Access::read;
     plan.grants.push_back(sandbox::FsGrant{grant.path, read, write, !grant.file, grant.bypass});
   }
+  for (const PathGrant& socket : config.sockets) {
+    plan.grants.push_back(sandbox::FsGrant{socket.path, true, false, false, socket.bypass, true});
+  }
+  if (config.unix_inside) plan.unix_sockets = sandbox::UnixSockets::inside;
   for (const DenyPath& deny : config.denies) {
     plan.denies.push_back(sandbox::FsDeny{deny.path, deny.origin, deny.own});
   }

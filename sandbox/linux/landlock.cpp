@@ -25,13 +25,14 @@ constexpr std::uint64_t write_rights =
     access_fs::make_sym | access_fs::refer;
 constexpr std::uint64_t file_rights = access_fs::execute | access_fs::read_file |
                                       access_fs::write_file | access_fs::truncate |
-                                      access_fs::ioctl_dev;
+                                      access_fs::ioctl_dev | access_fs::resolve_unix;
 
 std::uint64_t all_rights(int abi) {
   std::uint64_t rights = access_fs::refer - 1;  // the thirteen of ABI 1
   if (abi >= 2) rights |= access_fs::refer;
   if (abi >= 3) rights |= access_fs::truncate;
   if (abi >= 5) rights |= access_fs::ioctl_dev;
+  if (abi >= 9) rights |= access_fs::resolve_unix;
   return rights;
 }
 
@@ -46,7 +47,8 @@ Done add_rule(int ruleset, const LandlockRule& rule, std::uint64_t handled) {
   if (::fstat(path.get(), &info) != 0) return failed(Step::landlock, errno, rule.path);
 
   std::uint64_t rights = (rule.read ? read_rights : 0) | (rule.write ? write_rights : 0) |
-                         (rule.terminal ? access_fs::ioctl_dev : 0);
+                         (rule.terminal ? access_fs::ioctl_dev : 0) |
+                         (rule.socket ? access_fs::resolve_unix : 0);
   if (!S_ISDIR(info.st_mode)) rights &= file_rights;
   rights &= handled;
   if (rights == 0) return {};
@@ -104,7 +106,8 @@ std::vector<LandlockRule> landlock_rules(const SandboxPlan& plan,
   }
   for (const FsGrant& grant : plan.grants) {
     if (is_provided(grant.path)) continue;
-    rules.push_back({.path = grant.path, .read = grant.read, .write = grant.write});
+    rules.push_back(
+        {.path = grant.path, .read = grant.read, .write = grant.write, .socket = grant.socket});
   }
   return rules;
 }

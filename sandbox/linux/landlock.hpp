@@ -16,6 +16,7 @@ struct LandlockRule {
   bool read = false;      // read files, list directories, execute
   bool write = false;     // write, truncate, create, remove, rename
   bool terminal = false;  // a device on which ioctl is wanted
+  bool socket = false;    // a Unix socket of the host's to connect to (ABI 9)
   bool optional = false;  // ours, not the user's: grants nothing where it is a symbolic link
 };
 
@@ -28,9 +29,9 @@ int landlock_abi();
 std::vector<LandlockRule> landlock_rules(const SandboxPlan& plan,
                                          const std::vector<std::string>& private_directories);
 
-// Confines this thread and its descendants: files by the rules, signals and abstract sockets to the
-// sandbox itself where the kernel can (ABI 6). Paths are opened here, after all mounts: a path that
-// does not exist or cannot be reached grants nothing.
+// Confines this thread and its descendants: files by the rules, signals and abstract sockets (ABI
+// 6) and other Unix sockets (ABI 9) to the sandbox itself where the kernel can. Paths are opened
+// here, after all mounts: a path that does not exist or cannot be reached grants nothing.
 // `no_tcp`: no TCP port may be connected to or bound (ABI 4).
 Done apply_landlock(const std::vector<LandlockRule>& rules, bool no_tcp = false);
 

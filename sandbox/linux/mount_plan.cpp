@@ -29,9 +29,10 @@ std::vector<std::string> private_directories(const SandboxPlan& plan, uid_t uid)
   return directories;
 }
 
-bool is_private(const MountPlan& mounts, const std::string& path) {
-  return std::any_of(mounts.private_directories.begin(), mounts.private_directories.end(),
-                     [&](const std::string& directory) { return is_at_or_below(path, directory); });
+bool is_covered(const MountPlan& mounts, const std::string& path) {
+  auto covers = [&](const std::string& directory) { return is_at_or_below(path, directory); };
+  return std::any_of(mounts.masked.begin(), mounts.masked.end(), covers) ||
+         std::any_of(mounts.private_directories.begin(), mounts.private_directories.end(), covers);
 }
 
 const BindMount* covering_bind(const MountPlan& mounts, const std::string& path) {
@@ -42,12 +43,15 @@ const BindMount* covering_bind(const MountPlan& mounts, const std::string& path)
   return innermost;
 }
 
-// Writable grants everywhere; those to read only where a private directory would hide them.
+// Writable grants everywhere; those to read only where a private directory or a mask would hide
+// them.
 void add_binds(MountPlan& mounts, const SandboxPlan& plan) {
   std::vector<BindMount> wanted;
   for (const FsGrant& grant : plan.grants) {
     if (is_provided(grant.path)) continue;
-    if (grant.write || is_private(mounts, grant.path)) wanted.push_back({grant.path, grant.write});
+    if (grant.write || is_covered(mounts, grant.path)) {
+      wanted.push_back({grant.path, grant.write, grant.socket});
+    }
   }
   std::sort(wanted.begin(), wanted.end(), [](const BindMount& a, const BindMount& b) {
     if (a.path.size() != b.path.size()) return a.path.size() < b.path.size();
@@ -88,7 +92,7 @@ void hide(MountPlan& mounts, const SandboxPlan& plan, const FsDeny& deny) {
   HiddenPath hidden = {deny.path, deny.essential && writable, {}};
   for (const FsGrant& grant : plan.grants) {
     if (!grant.despite_deny || !is_at_or_below(grant.path, deny.path)) continue;
-    hidden.exposed.push_back({grant.path, grant.write});
+    hidden.exposed.push_back({grant.path, grant.write, grant.socket});
   }
   mounts.hidden.push_back(std::move(hidden));
 }
@@ -113,16 +117,20 @@ void drop_hidden_twice(std::vector<HiddenPath>& hidden) {
 
 }  // namespace
 
-MountPlan plan_mounts(const SandboxPlan& plan, uid_t uid) {
+MountPlan plan_mounts(const SandboxPlan& plan, uid_t uid, const SocketSurvey& survey) {
   MountPlan mounts;
+  mounts.masked = survey.masked;
+  mounts.links = survey.links;
   mounts.private_directories = private_directories(plan, uid);
   add_binds(mounts, plan);
   for (const std::string& path : plan.read_only_paths) protect(mounts, path);
   for (const FsDeny& deny : plan.denies) hide(mounts, plan, deny);
+  // Not pinned: a socket that moves with its directory takes its cover along.
+  for (const std::string& socket : survey.sockets) mounts.hidden.push_back({socket, false, {}});
   drop_hidden_twice(mounts.hidden);
   std::sort(mounts.pinned.begin(), mounts.pinned.end(),
             [](const std::string& a, const std::string& b) { return a.size() < b.size(); });
-  if (is_private(mounts, plan.cwd) && covering_bind(mounts, plan.cwd) == nullptr) {
+  if (is_covered(mounts, plan.cwd) && covering_bind(mounts, plan.cwd) == nullptr) {
     mounts.start_directory = plan.cwd;
   }
   return mounts;

@@ -32,13 +32,18 @@ bool cannot_be_reached(int error) {
 }
 
 // Devices and pipes can be written on a read-only mount; everything else needs its copy.
-bool needs_mount(const struct stat& info) {
-  return S_ISDIR(info.st_mode) || S_ISREG(info.st_mode);
+bool needs_mount(const BindMount& bind, const struct stat& info) {
+  return S_ISDIR(info.st_mode) || S_ISREG(info.st_mode) || (bind.socket && S_ISSOCK(info.st_mode));
 }
 
-bool in_private(const MountPlan& plan, const std::string& path) {
-  return std::any_of(plan.private_directories.begin(), plan.private_directories.end(),
-                     [&](const std::string& top) { return is_below(path, top); });
+// The directory mounted over that `path` lies in, if any.
+const std::string* cover_of(const MountPlan& plan, const std::string& path) {
+  for (const std::vector<std::string>* tops : {&plan.private_directories, &plan.masked}) {
+    for (const std::string& top : *tops) {
+      if (is_below(path, top)) return &top;
+    }
+  }
+  return nullptr;
 }
 
 // Copies are taken while the tree is still writable: nothing has to be made writable later, so a
@@ -52,46 +57,65 @@ Done clone_binds(const MountPlan& plan, std::vector<Detached>& copies) {
     if (!path || ::fstat(path.get(), &info) != 0) {
       return failed(Step::mount_grant, errno, bind.path);
     }
-    if (!needs_mount(info)) continue;
+    if (!needs_mount(bind, info)) continue;
     UniqueFd tree = clone_tree(path.get());
     if (!tree) return failed(Step::mount_grant, errno, bind.path);
     std::uint64_t set = MOUNT_ATTR_NOSUID | (bind.writable ? 0 : MOUNT_ATTR_RDONLY);
     if (set_attributes(tree.get(), set) != 0) return failed(Step::mount_grant, errno, bind.path);
-    copies.push_back({bind, std::move(tree), S_ISDIR(info.st_mode), in_private(plan, bind.path)});
+    copies.push_back(
+        {bind, std::move(tree), S_ISDIR(info.st_mode), cover_of(plan, bind.path) != nullptr});
   }
   return {};
 }
 
+// The place for a mount inside a directory that was mounted over, which starts empty.
+Done make_mount_point(const MountPlan& plan, const std::string& path, bool directory) {
+  const std::string* top = cover_of(plan, path);
+  if (top == nullptr) return {};
+  for (const std::string& parent : directories_between(*top, path)) {
+    if (::mkdir(parent.c_str(), 0755) != 0 && errno != EEXIST) {
+      return failed(Step::mount_private, errno, parent);
+    }
+  }
+  if (directory) {
+    if (::mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) {
+      return failed(Step::mount_private, errno, path);
+    }
+  } else {
+    UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!file) return failed(Step::mount_private, errno, path);
+  }
+  return {};
+}
+
+bool is_directory(const std::string& path) {
+  struct stat info = {};
+  return ::lstat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+Done mount_empty(const std::string& path, const char* options) {
+  if (::mount("tmpfs", path.c_str(), "tmpfs", MS_NOSUID | MS_NODEV, options) == 0) return {};
+  return failed(Step::mount_private, errno, path);
+}
+
+// Private directories may lie in masked trees; whether each is there is seen before those are gone.
 Done mount_private(const MountPlan& plan) {
+  std::vector<std::string> present;
   for (const std::string& path : plan.private_directories) {
-    struct stat info = {};
-    if (::lstat(path.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) continue;
-    const char* options = path.starts_with("/run/") ? "mode=0700" : "mode=1777";
-    if (::mount("tmpfs", path.c_str(), "tmpfs", MS_NOSUID | MS_NODEV, options) != 0) {
+    if (is_directory(path)) present.push_back(path);
+  }
+  for (const std::string& path : plan.masked) {
+    if (Done done = mount_empty(path, "mode=0755"); !done) return done;
+  }
+  for (const auto& [path, target] : plan.links) {
+    if (::symlink(target.c_str(), path.c_str()) != 0) {
       return failed(Step::mount_private, errno, path);
     }
   }
-  return {};
-}
-
-// The place for a bind inside a private directory, which starts empty.
-Done make_mount_point(const MountPlan& plan, const std::string& path, bool directory) {
-  for (const std::string& top : plan.private_directories) {
-    if (!is_below(path, top)) continue;
-    for (const std::string& parent : directories_between(top, path)) {
-      if (::mkdir(parent.c_str(), 0755) != 0 && errno != EEXIST) {
-        return failed(Step::mount_private, errno, parent);
-      }
-    }
-    if (directory) {
-      if (::mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) {
-        return failed(Step::mount_private, errno, path);
-      }
-    } else {
-      UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-      if (!file) return failed(Step::mount_private, errno, path);
-    }
-    return {};
+  for (const std::string& path : present) {
+    if (Done made = make_mount_point(plan, path, true); !made) return made;
+    const char* options = path.starts_with("/run/") ? "mode=0700" : "mode=1777";
+    if (Done done = mount_empty(path, options); !done) return done;
   }
   return {};
 }

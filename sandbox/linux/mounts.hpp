@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "sandbox/linux/failure.hpp"
+#include "sandbox/linux/socket_survey.hpp"
 #include "sandbox/plan.hpp"
 
 namespace nono::sandbox {
@@ -17,6 +18,7 @@ namespace nono::sandbox {
 struct BindMount {
   std::string path;
   bool writable = false;
+  bool socket = false;
 };
 
 // A denied path that a grant would show: something empty and closed is mounted over it.
@@ -28,16 +30,18 @@ struct HiddenPath {
 
 // What to mount, decided from the plan by text alone.
 struct MountPlan {
-  std::vector<std::string> private_directories;  // a tmpfs each
-  std::vector<BindMount> binds;                  // outermost first
-  std::vector<std::string> read_only;            // within writable binds
-  std::vector<std::string> pinned;               // directories above those: must not be moved away
-  std::vector<HiddenPath> hidden;                // denied paths that a grant would show
-  std::string start_directory;                   // made in a private directory; empty if it exists
+  std::vector<std::string> masked;  // trees that show only what is granted in them
+  std::vector<std::pair<std::string, std::string>> links;  // made again at their top
+  std::vector<std::string> private_directories;            // a tmpfs each
+  std::vector<BindMount> binds;                            // outermost first
+  std::vector<std::string> read_only;                      // within writable binds
+  std::vector<std::string> pinned;  // directories above those: must not be moved away
+  std::vector<HiddenPath> hidden;   // denied paths that a grant would show
+  std::string start_directory;      // made in a private directory; empty if it exists
 };
 
-// `uid` names the runtime directory.
-MountPlan plan_mounts(const SandboxPlan& plan, uid_t uid);
+// `uid` names the runtime directory. The survey is what makes UnixSockets::inside hold.
+MountPlan plan_mounts(const SandboxPlan& plan, uid_t uid, const SocketSurvey& survey = {});
 
 // Builds the tree in this process's own mount namespace. Needs CAP_SYS_ADMIN there, and to be in
 // the new pid namespace (for /proc). Must precede Landlock, which forbids mounting.

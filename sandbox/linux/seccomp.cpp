@@ -214,6 +214,18 @@ void add_internet_rules(BpfAssembler& code, bool datagrams) {
   code.give(answer(EPERM));
 }
 
+// Datagram sockets are refused in any case (SOCK_RAW is another name of theirs): each message of
+// one may go to another socket, and some of the host's (/dev/log) come and go.
+void add_unix_rules(BpfAssembler& code, const FilterOptions& options) {
+  if (options.unix_sockets) {
+    code.load_low_word(1);
+    code.mask(socket_type_mask);
+    code.give_if_equal(SOCK_STREAM, allow);
+    code.give_if_equal(SOCK_SEQPACKET, allow);
+  }
+  code.give(answer(EPERM));
+}
+
 void add_socket_rules(BpfAssembler& code, const FilterOptions& options) {
   code.when_one_of({number(SYS_socket)}, [&] {
     code.load_low_word(0);
@@ -229,7 +241,7 @@ void add_socket_rules(BpfAssembler& code, const FilterOptions& options) {
       code.give_if_equal(NETLINK_ROUTE, allow);  // getifaddrs()
       code.give(answer(EPERM));
     });
-    code.give_if_equal(AF_UNIX, answer(EPERM));
+    code.when_one_of({AF_UNIX}, [&] { add_unix_rules(code, options); });
     code.give(answer(EAFNOSUPPORT));
   });
 }

@@ -16,6 +16,7 @@ namespace nono::sandbox {
 struct FilterOptions {
   bool free_internet_sockets = false;  // Network::open: AF_INET and AF_INET6 are not looked at
   std::optional<NotifyRules> notify = std::nullopt;  // without namespaces
+  bool unix_sockets = false;                         // UnixSockets::inside
 };
 
 // Throws nothing that a valid table can cause; pure, tested over vectors of (arch, number,

@@ -18,6 +18,7 @@
 #include "sandbox/linux/channel.hpp"
 #include "sandbox/linux/paths.hpp"
 #include "sandbox/linux/prepared.hpp"
+#include "sandbox/linux/socket_survey.hpp"
 #include "sandbox/linux/uapi.hpp"
 #include "sandbox/plan.hpp"
 
@@ -274,6 +275,12 @@ Result<void> check_plan(const SandboxPlan& plan) {
     return fail(ErrorCode::not_supported, "files cannot be watched under the notify backend",
                 "leave --diagnose out, or use --backend netns where the machine allows it");
   }
+  if (plan.unix_sockets == UnixSockets::inside && plan.backend == Backend::notify) {
+    return fail(
+        ErrorCode::not_supported, "Unix sockets cannot be kept inside by the notify backend",
+        "leave --unix-sockets and --allow-unix-socket out, or use --backend netns where the "
+        "machine allows it");
+  }
   struct stat tasks = {};
   constexpr nlink_t links_of_one_thread = 3;  // `.`, `..` and the thread's own directory
   if (::stat("/proc/self/task", &tasks) == 0 && tasks.st_nlink > links_of_one_thread) {
@@ -299,11 +306,12 @@ std::vector<char*> pointers_to(const std::vector<std::string>& strings) {
   return pointers;
 }
 
-Result<Prepared> prepare(const SandboxPlan& plan) {
+Result<Prepared> prepare(const SandboxPlan& plan, const SocketSurvey& sockets) {
   Prepared prepared(plan);
   FilterOptions options;
   options.free_internet_sockets = plan.network == Network::open;
   prepared.supervisor_filter = build_filter(options);
+  options.unix_sockets = plan.unix_sockets == UnixSockets::inside;
   if (plan.backend == Backend::notify) {
     Result<NotifyPrepared> notify = prepare_notify(plan);
     if (!notify) return fail(notify.error());
@@ -313,7 +321,7 @@ Result<Prepared> prepare(const SandboxPlan& plan) {
   prepared.uid = ::geteuid();
   prepared.gid = ::getegid();
   prepared.parent = ::getpid();
-  prepared.mounts = plan_mounts(plan, prepared.uid);
+  prepared.mounts = plan_mounts(plan, prepared.uid, sockets);
   prepared.rules = landlock_rules(plan, prepared.mounts.private_directories);
   prepared.filter = build_filter(options);
   prepared.argv = pointers_to(plan.argv);
@@ -339,8 +347,10 @@ pid_t fork_launcher(Prepared& prepared, int channel, int go) {
 
 Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan) {
   if (Result<void> checked = check_plan(plan); !checked) return fail(checked.error());
+  Result<SocketSurvey> sockets = survey_sockets(plan, landlock_abi());
+  if (!sockets) return fail(sockets.error());
   fill_standard_descriptors();
-  Result<Prepared> made = prepare(plan);
+  Result<Prepared> made = prepare(plan, *sockets);
   if (!made) return fail(made.error());
   Prepared& prepared = *made;
   tl::expected<ObserverLink, Failure> observer = prepare_observer(plan);

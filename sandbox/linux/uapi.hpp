@@ -39,9 +39,10 @@ inline constexpr std::uint64_t make_sock = 1U << 9;
 inline constexpr std::uint64_t make_fifo = 1U << 10;
 inline constexpr std::uint64_t make_block = 1U << 11;
 inline constexpr std::uint64_t make_sym = 1U << 12;
-inline constexpr std::uint64_t refer = 1U << 13;      // ABI 2
-inline constexpr std::uint64_t truncate = 1U << 14;   // ABI 3
-inline constexpr std::uint64_t ioctl_dev = 1U << 15;  // ABI 5
+inline constexpr std::uint64_t refer = 1U << 13;         // ABI 2
+inline constexpr std::uint64_t truncate = 1U << 14;      // ABI 3
+inline constexpr std::uint64_t ioctl_dev = 1U << 15;     // ABI 5
+inline constexpr std::uint64_t resolve_unix = 1U << 16;  // ABI 9
 }  // namespace access_fs
 
 inline constexpr std::uint64_t access_net_bind_tcp = 1U << 0;     // ABI 4

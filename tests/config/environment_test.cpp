@@ -40,6 +40,21 @@ TEST_CASE("ordinary variables pass, secret-looking ones are withheld and named")
                               "OPENAI_API_KEY", "SSH_AUTH_SOCK", "lower_api_key"});
 }
 
+TEST_CASE("the variable of an agent or a bus passes where its socket is granted, and no other") {
+  SessionConfig config;
+  config.sockets.push_back({"/nowhere/bus", Access::read, true, false, "--allow-unix-socket"});
+  ChildEnvironment child =
+      build({"DBUS_SESSION_BUS_ADDRESS=unix:path=/nowhere/bus,guid=1",
+             "DOCKER_HOST=unix:///nowhere/bus", "SSH_AUTH_SOCK=/nowhere/bus2",
+             "DBUS_SYSTEM_BUS_ADDRESS=unix:abstract=x", "MY_TOKEN=/nowhere/bus"},
+            config);
+  CHECK(child.entries ==
+        std::vector<std::string>{"DBUS_SESSION_BUS_ADDRESS=unix:path=/nowhere/bus,guid=1",
+                                 "DOCKER_HOST=unix:///nowhere/bus"});
+  CHECK(child.withheld ==
+        std::vector<std::string>{"DBUS_SYSTEM_BUS_ADDRESS", "MY_TOKEN", "SSH_AUTH_SOCK"});
+}
+
 TEST_CASE("a secret's usual name needs no prefix to be withheld") {
   ChildEnvironment child = build({"SECRET_KEY=s", "SECRET_KEY_BASE=s", "PRIVATE_KEY=k", "TOKEN=t",
                                   "npm_config_//h/:_authToken=t", "AUTH=yes", "PASS=2"});

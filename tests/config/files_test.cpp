@@ -1,6 +1,8 @@
 // Which files a session may touch: grants, denies, and how they meet.
 
 #include <grp.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -9,6 +11,7 @@
 #include <cstring>
 #include <functional>
 
+#include "config/base/fd.hpp"
 #include "config/expand.hpp"
 #include "config/resolve.hpp"
 #include "fixture.hpp"
@@ -75,6 +78,15 @@ std::string as_ordinary_user(const std::function<std::string()>& say) {
   ::close(ends[0]);
   ::waitpid(child, nullptr, 0);
   return said;
+}
+
+UniqueFd bound_socket(const std::string& path) {
+  UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  REQUIRE(::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+  return fd;
 }
 
 bool denies(const SessionConfig& session, const std::string& text) {
@@ -246,6 +258,48 @@ TEST_CASE("nono's own settings, logs and sockets can be granted by nothing") {
   CHECK(session.own_places_to_make == std::vector<std::string>{user.state_dir});
   CHECK(accepted(path(home.path(""), Access::read, false, "--read"), user)
             .own_places_to_make.empty());
+}
+
+TEST_CASE("a Unix socket is granted by its canonical path, and implies sockets inside") {
+  Home home;
+  UniqueFd socket = bound_socket(home.path("home/agent"));
+  home.link("project/link", home.path("home/agent"));
+  Settings settings;
+  settings.unix_sockets = {{"link", Access::read, true, {"--allow-unix-socket"}}};
+  SessionConfig session = accepted(settings, home.user());
+  REQUIRE(session.sockets.size() == 1);
+  CHECK(session.sockets[0].path == home.path("home/agent"));
+  CHECK(session.unix_inside);
+  CHECK_FALSE(accepted({}, home.user()).unix_inside);
+  CHECK(session.warnings.empty());
+  UniqueFd engine = bound_socket(home.path("home/docker.sock"));
+  settings.unix_sockets[0].path = "~/docker.sock";
+  CHECK_THAT(accepted(settings, home.user()).warnings.at(0), Contains("outside the sandbox"));
+  settings.unix_sockets.clear();
+  settings.unix_inside = true;
+  CHECK(accepted(settings, home.user()).unix_inside);
+}
+
+TEST_CASE("what is no socket, is missing, protected or nono's own is refused as one") {
+  Home home;
+  home.file("project/file");
+  UniqueFd agent = bound_socket(home.path("home/.ssh/agent"));
+  home.directory("home/.local/state/nono");
+  UniqueFd own = bound_socket(home.path("home/.local/state/nono/admin.sock"));
+  Settings settings;
+  auto refused = [&](const std::string& text) {
+    settings.unix_sockets = {{text, Access::read, true, {"p.json:3:1"}}};
+    return refusal(settings, home.user());
+  };
+  CHECK_THAT(refused("file"), Contains("p.json:3:1: file is no Unix socket"));
+  CHECK_THAT(refused("missing"), Contains("p.json:3:1: missing: No such file"));
+  CHECK_THAT(refused("~/.ssh/agent"),
+             Contains("lies in the protected " + home.path("home/.ssh") + " (deny_credentials)"));
+  settings.bypass_protection = {"~/.ssh/agent", "~/.local/state/nono/admin.sock"};
+  CHECK_THAT(refused("~/.local/state/nono/admin.sock"), Contains("nono's own files"));
+  settings.bypass_protection = {"~/.ssh/agent"};
+  settings.unix_sockets = {{"~/.ssh/agent", Access::read, true, {}}};
+  CHECK(accepted(settings, home.user()).sockets.at(0).bypass);
 }
 
 TEST_CASE("missing paths are skipped with a warning, files and directories are not mixed up") {
