@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <netinet/in.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -52,6 +53,19 @@ Done check_self(bool without_namespaces) {
   return {};
 }
 
+// Asks the supervisor for what it must refuse, and can only after it has read the address here.
+Done check_supervisor() {
+  UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr nowhere = {};
+  if (socket && ::connect(socket.get(), &nowhere, sizeof(sockaddr_in)) != 0 &&
+      errno == EAFNOSUPPORT) {
+    return {};
+  }
+  return failed(Step::self_check, errno,
+                "the supervisor may not read the command's memory: kernel.yama.ptrace_scope is "
+                "above 1, or a filter around nono refuses process_vm_readv");
+}
+
 // The parts that differ where there are no namespaces.
 Done confine_without_namespaces(const Prepared& prepared, int supervisor) {
   if (Done done = drop_held_capabilities(); !done) return done;
@@ -63,7 +77,8 @@ Done confine_without_namespaces(const Prepared& prepared, int supervisor) {
                        ? install_with_listener(prepared.filter, supervisor)
                        : install_filter(prepared.filter);
   if (!installed) return installed;
-  return check_self(true);
+  if (Done done = check_self(true); !done) return done;
+  return prepared.notify->supervised() ? check_supervisor() : Done();
 }
 
 Done confine(const Prepared& prepared, const StdioPlan& stdio, int supervisor) {

@@ -16,11 +16,11 @@ namespace {
 
 const std::string somewhere = "198.51.100.7";
 
-// As the surroundings of a container do: what duplicates descriptors is refused.
-bool refuse_duplicating() {
+// As the surroundings of a container do: the call is refused.
+bool refuse(std::uint32_t call) {
   std::array<sock_filter, 4> code = {{
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pidfd_getfd, 0, 1),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
   }};
@@ -90,7 +90,7 @@ TEST_CASE("the same where descriptors cannot be duplicated, as in a container") 
   for (User user : users()) {
     OutsideCanary canary(SOCK_STREAM, 443);
     int code = in_process([&] {
-      if (!refuse_duplicating()) return 98;
+      if (!refuse(SYS_pidfd_getfd)) return 98;
       Outcome outcome = run(in_notify(probe([] {
                               int failures = try_destinations();
                               Expectations expect;
@@ -111,6 +111,20 @@ TEST_CASE("the same where descriptors cannot be duplicated, as in a container") 
     });
     CHECK(code == 0);
     CHECK(canary.hits() == 0);
+  }
+}
+
+TEST_CASE(
+    "a supervisor that may not see what the command asks for stops the run before it begins") {
+  for (User user : users()) {
+    const int code = in_process([&] {
+      if (!refuse(SYS_process_vm_readv)) return 98;
+      Outcome outcome = run(in_notify(shell("echo ran")), user);
+      write_all(2, outcome.ok ? describe(outcome) : "");
+      const bool named = outcome.error.find("process_vm_readv") != std::string::npos;
+      return !outcome.ok && named && outcome.out.empty() ? 0 : 1;
+    });
+    CHECK(code == 0);
   }
 }
 

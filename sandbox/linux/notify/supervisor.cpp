@@ -171,6 +171,9 @@ void run_supervisor(const Prepared& prepared, StdioPlan& stdio, int channel, int
   if (work.command < 0) report_and_exit(channel, {Step::start, errno, {}});
   if (work.command == 0) {
     ours.reset();
+    // We must be able to read its memory; a caller that was started on another backend before, or
+    // changed its uid, forbids that.
+    ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
     if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || ::getppid() != self) ::_exit(125);
     run_payload(prepared, stdio, channel, go, theirs.release());
   }
