@@ -2,6 +2,7 @@
 
 #include <signal.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstdio>
 #include <cstdlib>
@@ -36,6 +37,8 @@ Flooded flood(const std::string& kind, int count, const Confinement& where,
                          kind + " " + std::to_string(count),
                      scene.programs()},
                     where);
+  const auto run = std::find(command.argv.begin(), command.argv.end(), "run");
+  command.argv.insert(run + 1, {"--allow-domain", "*.wild.example"});
   // Memory that a sanitizer holds back would count as the proxy's.
   command.env["ASAN_OPTIONS"] += ":quarantine_size_mb=1:thread_local_quarantine_size_kb=64";
   Process process(command);

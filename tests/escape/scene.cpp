@@ -98,7 +98,8 @@ std::string Confinement::name() const {
   const char* kind = network == Network::open      ? "network open"
                      : network == Network::blocked ? "network blocked"
                                                    : "network filtered";
-  return backend.empty() ? kind : backend + ", " + kind;
+  const std::string watched = diagnose ? std::string(kind) + ", watched" : kind;
+  return backend.empty() ? watched : backend + ", " + watched;
 }
 
 std::vector<Confinement> confinements(Network network) {
@@ -162,12 +163,17 @@ void Scene::make_files() {
 }
 
 std::vector<std::string> Scene::words(const Confinement& where) const {
-  std::vector<std::string> words = {
-      "token=" + token_,       "key=nono-" + token_,
-      "outside=" + outside_,   "way-up=../outside",
-      "home=" + home_,         "shm-file=" + shm_file_,
-      "tmp-file=" + tmp_file_, "set-uid=" + project_ + "/set-uid",
-      "race-ms=2000",          std::string("bare=") + (where.bare ? "yes" : "no")};
+  const bool usual = where.network == Network::filtered && !where.diagnose;
+  std::vector<std::string> words = {"token=" + token_,
+                                    "key=nono-" + token_,
+                                    "outside=" + outside_,
+                                    "way-up=../outside",
+                                    "home=" + home_,
+                                    "shm-file=" + shm_file_,
+                                    "tmp-file=" + tmp_file_,
+                                    "set-uid=" + project_ + "/set-uid",
+                                    "race-ms=" + std::to_string(usual ? 2000 : 700),
+                                    std::string("bare=") + (where.bare ? "yes" : "no")};
   for (const std::string& word : listeners_->words()) words.push_back(word);
   for (const std::string& word : victim_->words()) words.push_back(word);
   return words;
@@ -192,6 +198,7 @@ Command Scene::command(const std::vector<std::string>& line, const Confinement& 
     if (where.network == Network::filtered) {
       command.argv.insert(command.argv.end(), {"--allow-domain", "example.com"});
     }
+    if (where.diagnose) command.argv.emplace_back("--diagnose");
     if (where.network == Network::blocked) command.argv.emplace_back("--block-net");
     if (!where.backend.empty()) {
       command.argv.insert(command.argv.end(), {"--backend", where.backend});
@@ -296,6 +303,10 @@ bool is_meant(const std::string& name, const Confinement& where) {
 void try_family(const std::string& family, Network other, const std::string& wrap,
                 WhileRunning while_running) {
   std::vector<Confinement> everywhere = confinements();
+  for (Confinement where : confinements()) {
+    where.diagnose = true;
+    everywhere.push_back(where);
+  }
   for (const Confinement& where : confinements(other)) {
     if (other != Network::filtered) everywhere.push_back(where);
   }

@@ -21,6 +21,7 @@ struct Confinement {
   bool bare = false;    // in no sandbox at all
   std::string backend;  // as --backend takes it; empty where the binary has no such flag
   Network network = Network::filtered;
+  bool diagnose = false;  // which watches, and must weaken nothing
   std::string name() const;
 };
 
