@@ -261,7 +261,7 @@ std::vector<sock_filter> build_filter(const FilterOptions& options) {
   add_set_uid_rules(code);
   add_namespace_rules(code);
   add_ioctl_rules(code);
-  add_priority_rules(code);
+  if (!options.notify) add_priority_rules(code);  // its own table is stricter
   add_socketpair_rules(code);
   add_socket_rules(code, options);
   if (options.notify) add_notify_rules(code, *options.notify);

@@ -154,7 +154,7 @@ TEST_CASE("a connection to an address that no rule names is broken off before an
          "say:192.0.2.7:80=GET / HTTP/1.0\\r\\n\\r\\n", "say:192.0.2.7:443=nonsense\\n",
          "read:198.18.9.9:443", "read:169.254.169.254:2525"});
     for (const char* what :
-         {"read:192.0.2.7:443", "read:192.0.2.7:2525", "read:[2001:db8::7]:2525",
+         {"read:192.0.2.7:443", "read:192.0.2.7:2525", "read:[2001:db8::7]:443",
           "say:192.0.2.7:80=GET / HTTP/1.0\\r\\n\\r\\n", "say:192.0.2.7:443=nonsense\\n",
           "read:198.18.9.9:443", "read:169.254.169.254:2525"}) {
       CHECK_THAT(ended.out, Contains(what + reset));

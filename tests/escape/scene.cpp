@@ -298,6 +298,17 @@ bool is_meant(const std::string& name, const Confinement& where) {
   return where.network == Network::open && name == "own-supervisor";
 }
 
+// What the notify backend holds less, without mounts and without numbers of its own for processes
+// (sandbox/linux/notify/README.md says so).
+bool is_known_limit(const std::string& name, const Confinement& where) {
+  static const std::set<std::string> limits = {"chmod",    "chmod-by-descriptor",
+                                               "utimes",   "proc-cmdline",
+                                               "proc-net", "affinity",
+                                               "ionice",   "renice",
+                                               "scheduler"};
+  return where.backend == "notify" && limits.contains(name);
+}
+
 }  // namespace
 
 void try_family(const std::string& family, Network other, const std::string& wrap,
@@ -305,7 +316,7 @@ void try_family(const std::string& family, Network other, const std::string& wra
   std::vector<Confinement> everywhere = confinements();
   for (Confinement where : confinements()) {
     where.diagnose = true;
-    everywhere.push_back(where);
+    if (where.backend != "notify") everywhere.push_back(where);  // which refuses to
   }
   for (const Confinement& where : confinements(other)) {
     if (other != Network::filtered) everywhere.push_back(where);
@@ -322,7 +333,7 @@ void try_family(const std::string& family, Network other, const std::string& wra
       }
       for (const auto& [name, result] : inside) {
         INFO(name << " as " << uid << ", " << where.name() << ": " << result.detail);
-        if (!is_meant(name, where)) CHECK_FALSE(result.escaped);
+        if (!is_meant(name, where) && !is_known_limit(name, where)) CHECK_FALSE(result.escaped);
       }
     }
   }

@@ -62,7 +62,10 @@ bool grant_around(Walk& walk, const std::string& path) {
 Result<void> add_grant(const SandboxPlan& plan, const FsGrant& grant, NotifyFiles& files) {
   Walk denied;
   denied.files = &files;
-  for (const FsDeny& deny : plan.denies) denied.excluded.push_back(deny.path);
+  for (const FsDeny& deny : plan.denies) {
+    const bool lifted = grant.despite_deny && is_at_or_below(grant.path, deny.path);
+    if (!lifted) denied.excluded.push_back(deny.path);
+  }
   Walk writing = denied;
   writing.excluded.insert(writing.excluded.end(), plan.read_only_paths.begin(),
                           plan.read_only_paths.end());

@@ -124,7 +124,7 @@ Outcome flips_message(const Attempt& attempt) {
   header.msg_iov = &part;
   header.msg_iovlen = 1;
   long sent = 0;
-  constexpr long enough = 2000;  // some of them went to the canary, if they could
+  constexpr long enough = 100'000;  // some of them went to the canary, if they could
   return race(
       attempt,
       [&] {
