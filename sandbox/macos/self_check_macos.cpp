@@ -54,7 +54,7 @@ CheckResult judged(std::string name, int escaped, int bit, const std::string& pr
 
 }  // namespace
 
-Result<SelfCheck> self_check() {
+Result<SelfCheck> self_check(Backend /*of Linux*/) {
   SelfCheck found;
   utsname system = {};
   if (::uname(&system) == 0) found.kernel = system.release;

@@ -134,12 +134,11 @@ std::string question(int number) {
 // The same over DNS, where the sandbox answers it: "questions none" where it does not.
 int ask_by_dns(int count) {
   const UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (!socket) {
+  const sockaddr_in server = Settings({"server=127.0.0.53:53"}).v4("server");
+  if (!socket || ::connect(socket.get(), generic(server), sizeof server) != 0) {
     say("questions none");
     return 0;
   }
-  const sockaddr_in server = Settings({"server=127.0.0.53:53"}).v4("server");
-  if (::connect(socket.get(), generic(server), sizeof server) != 0) return 1;
   std::array<char, 512> block;
   int done = 0;
   int answered = 0;
