@@ -1,6 +1,7 @@
 #include "proxy/connection.hpp"
 
 #include "proxy/net/relay.hpp"
+#include "proxy/net/turn.hpp"
 #include "proxy/request_target.hpp"
 #include "proxy/tunnel_judge.hpp"
 
@@ -182,6 +183,7 @@ Awaitable<bool> Connection::establish(std::chrono::milliseconds time, std::strin
   early = in_.unread();
   in_ = http::InputBuffer();
   client_->expires_after(time);
+  co_await turn_of_others();
   std::string_view yes = socks_ ? socks_yes : established;
   if (captured_) yes = {};  // for all that the client knows it is connected already
   auto written = co_await client_->write_all(yes);

@@ -3,6 +3,7 @@
 #include "config/base/on_exit.hpp"
 #include "proxy/chain.hpp"
 #include "proxy/net/relay.hpp"
+#include "proxy/net/turn.hpp"
 
 namespace nono {
 
@@ -363,6 +364,7 @@ Awaitable<Next> serve_request(RequestContext& context, PermittedRequest& request
   if (parent != nullptr) address_to_parent(head, *parent, target);
   const Leg leg = request.tls ? Leg::https : Leg::http;
   const UpstreamPlace place = place_of(session, request.permit, leg);
+  co_await turn_of_others();  // no later: what is quiet now may be closed then
   bool kept = context.upstream.usable_for(place) ||
               context.worker.pool().take(session, place, context.upstream);
   metrics::Metrics& metrics = context.worker.metrics();

@@ -11,6 +11,7 @@
 #include "proxy/http/copy.hpp"
 #include "proxy/http/lexical.hpp"
 #include "proxy/http/serialize.hpp"
+#include "proxy/net/turn.hpp"
 
 namespace nono::http {
 
@@ -369,6 +370,7 @@ Awaitable<Result<void>> Exchange::relay_final(ResponseHead& head) {
   const CopyRoute route{upstream_, upstream_in_, client_, Side::upstream, times_.idle};
   BodyPump pump(route, in, head.framing, filter->get(), std::move(out), progress);
   const auto hold = *filter ? HoldHead::no : HoldHead::yes;
+  co_await turn_of_others();
   auto copied = co_await pump.run(hold);
   result_.bytes_to_client += progress.written_bytes;
   result_.response_started = progress.write_begun;

@@ -5,7 +5,6 @@
 #include <sys/socket.h>
 
 #include <array>
-#include <boost/asio/post.hpp>
 #include <cerrno>
 
 namespace nono {
@@ -53,9 +52,6 @@ Awaitable<Result<std::size_t>> TcpStream::read_some(std::span<char> buffer) {
 }
 
 Awaitable<Result<void>> TcpStream::write_all(std::span<const char> data) {
-  // Behind whatever else is ready to run: all that has arrived is read before anything is sent, and
-  // what is sent then leaves in one go, so that the peer is woken once and not for each message.
-  co_await net::post(socket_.get_executor(), net::deferred);
   while (!data.empty()) {
     // Straight to the socket: there is nearly always room, and then nothing is suspended or
     // allocated.
