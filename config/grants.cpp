@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "config/base/printable.hpp"
+#include "config/canonical_paths.hpp"
 #include "config/command.hpp"
 #include "config/expand.hpp"
 #include "config/groups.hpp"
@@ -86,7 +87,7 @@ class Files {
     bool known = std::any_of(session_.denies.begin(), session_.denies.end(),
                              [&](const DenyPath& other) { return other.path == deny.path; });
     // A link is denied like what it leads to, so that nothing is put in its place.
-    std::string name = canonical_path(parent_path(as_written)) + "/";
+    std::string name = canonical_.of(parent_path(as_written)) + "/";
     name += last_segment(as_written);
     struct stat info {};
     bool link = ::lstat(name.c_str(), &info) == 0 && S_ISLNK(info.st_mode);
@@ -97,9 +98,9 @@ class Files {
   void deny_groups() {
     for (const PathGroup& group : path_groups()) {
       for (const std::string& path : group.denies) {
-        Result<std::string> expanded = expand_path(path, user_);
         Result<std::string> written = expand_variables(path, user_);
-        if (expanded && written) deny({*expanded, group.required, group.name}, *written);
+        if (!written) continue;
+        deny({canonical_.of(*written), group.required, group.name}, *written);
       }
     }
   }
@@ -145,7 +146,7 @@ class Files {
       Result<std::string> expanded = expand_variables(entry.path, user_);
       if (!expanded || !expanded->starts_with('/')) continue;
       for (const std::string& path : expand_ending(*expanded)) {
-        std::string real = canonical_path(path);
+        std::string real = canonical_.of(path);
         struct stat info {};
         if (::stat(real.c_str(), &info) != 0) continue;
         add({real, entry.access, !S_ISDIR(info.st_mode), true, group.name});
@@ -424,6 +425,7 @@ class Files {
   const UserContext& user_;
   const ResolveOptions& options_;
   SessionConfig& session_;
+  CanonicalPaths canonical_;
   std::vector<std::string> bypasses_;
   std::vector<std::string> problems_;
   std::string fix_;

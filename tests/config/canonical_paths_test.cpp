@@ -1,0 +1,58 @@
+// Canonical forms of many paths are those that each would have by itself.
+
+#include "config/canonical_paths.hpp"
+
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+
+#include "config/expand.hpp"
+#include "fixture.hpp"
+
+using namespace nono;
+using test::Home;
+
+TEST_CASE("many paths have the canonical forms that each has by itself") {
+  Home home;
+  home.directory("real/deep/er");
+  home.directory("plain");
+  home.file("plain/file", "x");
+  const std::string root = home.path("");
+  std::filesystem::create_symlink("real/deep", root + "/link");
+  std::filesystem::create_symlink(root + "/link/er", root + "/plain/second");
+  std::filesystem::create_symlink("nowhere", root + "/dangling");
+  std::filesystem::create_symlink("loop", root + "/loop");
+  CanonicalPaths paths;
+  for (int round = 0; round < 2; ++round) {
+    for (const char* name : {"",
+                             "real",
+                             "real/deep/er",
+                             "link",
+                             "link/",
+                             "link/er",
+                             "link/er/none/at/all",
+                             "plain/second",
+                             "plain/second/none",
+                             "plain/file",
+                             "plain/file/below",
+                             "plain//file",
+                             "plain/./file",
+                             "link/..",
+                             "link/../none",
+                             "none/../plain",
+                             "dangling",
+                             "dangling/below",
+                             "loop",
+                             "loop/below",
+                             "none",
+                             "none/one/two"}) {
+      const std::string path = root + "/" + name;
+      INFO(path);
+      CHECK(paths.of(path) == canonical_path(path));
+    }
+  }
+  CHECK(paths.of("/") == "/");
+  CHECK(paths.of("/none-at-the-root") == "/none-at-the-root");
+  CHECK(paths.of("relative") == canonical_path("relative"));
+}
