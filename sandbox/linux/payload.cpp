@@ -14,6 +14,7 @@
 #include "sandbox/linux/channel.hpp"
 #include "sandbox/linux/prepared.hpp"
 #include "sandbox/linux/stdio_relay.hpp"
+#include "sandbox/linux/terminal.hpp"
 
 namespace nono::sandbox {
 namespace {
@@ -51,7 +52,10 @@ Done check_self() {
   return {};
 }
 
-Done confine(const Prepared& prepared, const StdioPlan& stdio) {
+Done confine(const Prepared& prepared, const StdioPlan& stdio, const InnerTerminal* terminal) {
+  if (terminal != nullptr) {
+    if (Done done = join_terminal(*terminal); !done) return done;
+  }
   if (!prepared.plan.cwd.empty() && ::chdir(prepared.plan.cwd.c_str()) != 0) {
     return failed(Step::directory, errno, prepared.plan.cwd);
   }
@@ -88,9 +92,11 @@ void execute(const Prepared& prepared) {
 
 }  // namespace
 
-void run_payload(const Prepared& prepared, const StdioPlan& stdio, int channel, int go) {
-  if (Done done = confine(prepared, stdio); !done) report_and_exit(channel, done.error());
+void run_payload(const Prepared& prepared, const StdioPlan& stdio, int channel, int go, int jobs,
+                 const InnerTerminal* terminal) {
+  if (Done done = confine(prepared, stdio, terminal); !done) report_and_exit(channel, done.error());
   if (!wait_for_go(go)) ::_exit(125);
+  if (terminal != nullptr && ::write(jobs, &job_started, 1) != 1) ::_exit(125);
 
   ::sigaction(SIGCHLD, &prepared.child_action, nullptr);
   ::sigprocmask(SIG_SETMASK, &prepared.signal_mask, nullptr);

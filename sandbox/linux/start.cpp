@@ -8,12 +8,16 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <fstream>
+#include <sstream>
 
 #include "sandbox/linux/channel.hpp"
 #include "sandbox/linux/paths.hpp"
@@ -28,33 +32,26 @@ namespace {
 // Generous: other namespaces being taken down delay the making of new ones.
 constexpr std::chrono::milliseconds ready_deadline = std::chrono::seconds(20);
 
-// The terminal, if this process has its foreground. A shell inside the sandbox takes the foreground
-// for a process group of its own, and cannot give it back to ours, which it does not see.
-class Foreground {
+// The user's terminal as it was. The launcher has it in raw mode while the command runs, and gives
+// it back itself unless it is killed.
+class SavedTerminal {
  public:
-  Foreground() {
-    for (int fd = 0; fd < 3 && terminal_ < 0; ++fd) {
-      if (::tcgetpgrp(fd) == ::getpgrp()) terminal_ = fd;
+  SavedTerminal() {
+    for (int fd = 0; fd < 3 && fd_ < 0; ++fd) {
+      if (::tcgetattr(fd, &settings_) == 0) fd_ = fd;
     }
   }
 
-  // Takes it back from a process group that has ended, and from no other.
   void restore() const {
-    if (terminal_ < 0) return;
-    pid_t holder = ::tcgetpgrp(terminal_);
-    if (holder <= 0 || holder == ::getpgrp()) return;
-    if (::kill(-holder, 0) == 0 || errno != ESRCH) return;
-    sigset_t output_stop;
-    sigset_t before;
-    sigemptyset(&output_stop);
-    sigaddset(&output_stop, SIGTTOU);
-    ::pthread_sigmask(SIG_BLOCK, &output_stop, &before);
-    ::tcsetpgrp(terminal_, ::getpgrp());
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    if (fd_ < 0) return;
+    pid_t holder = ::tcgetpgrp(fd_);
+    if (holder >= 0 && holder != ::getpgrp()) return;
+    ::tcsetattr(fd_, TCSANOW, &settings_);
   }
 
  private:
-  int terminal_ = -1;
+  int fd_ = -1;
+  termios settings_ = {};
 };
 
 class LinuxChannel final : public SandboxChannel {
@@ -69,7 +66,6 @@ class LinuxChannel final : public SandboxChannel {
     if (launcher_ <= 0) return;
     ::kill(launcher_, SIGKILL);  // takes everything below it along
     reap();
-    foreground_.restore();
   }
 
   std::vector<UniqueFd> take_listeners() override { return std::move(listeners_); }
@@ -81,9 +77,11 @@ class LinuxChannel final : public SandboxChannel {
 
  private:
   void reap() {
-    while (::waitpid(launcher_, nullptr, 0) < 0 && errno == EINTR) {
+    int status = 0;
+    while (::waitpid(launcher_, &status, 0) < 0 && errno == EINTR) {
     }
     launcher_ = 0;
+    if (WIFSIGNALED(status)) terminal_.restore();
   }
 
   pid_t launcher_;
@@ -91,7 +89,7 @@ class LinuxChannel final : public SandboxChannel {
   UniqueFd channel_;
   UniqueFd go_;
   std::vector<UniqueFd> listeners_;
-  Foreground foreground_;
+  SavedTerminal terminal_;
 };
 
 std::uint64_t namespace_cookie(int socket) {
@@ -157,7 +155,6 @@ Result<ExitStatus> LinuxChannel::wait() {
     if (!decided) last = std::move(report);
   }
   reap();
-  foreground_.restore();
 
   if (!last) {
     return fail(ErrorCode::io, "the sandbox was killed before the command ended");
@@ -211,11 +208,31 @@ std::vector<char*> pointers_to(const std::vector<std::string>& strings) {
   return pointers;
 }
 
+// False where a stop by the terminal would be without effect or without end: no shell that watches
+// over our process group as one of its jobs (docker run -it, the command of a terminal window).
+bool can_be_stopped() {
+  constexpr int depth_max = 64;
+  pid_t member = ::getpid();
+  for (int depth = 0; depth < depth_max; ++depth) {
+    std::ifstream file(fmt::format("/proc/{}/stat", member));
+    std::string text;
+    std::getline(file, text);
+    std::istringstream after_name(text.substr(std::min(text.rfind(')') + 1, text.size())));
+    char state = 0;
+    pid_t parent = 0;
+    if (!(after_name >> state >> parent) || parent <= 0) return false;
+    if (::getpgid(parent) != ::getpgrp()) return ::getsid(parent) == ::getsid(0);
+    member = parent;
+  }
+  return false;
+}
+
 Prepared prepare(const SandboxPlan& plan, const SocketSurvey& sockets) {
   Prepared prepared(plan);
   prepared.uid = ::geteuid();
   prepared.gid = ::getegid();
   prepared.parent = ::getpid();
+  prepared.can_be_stopped = can_be_stopped();
   prepared.mounts = plan_mounts(plan, prepared.uid, sockets);
   prepared.rules = landlock_rules(plan, prepared.mounts.private_directories);
   prepared.filter = build_filter({.free_internet_sockets = plan.network == Network::open,
