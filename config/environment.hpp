@@ -17,9 +17,9 @@ struct ChildEnvironment {
 };
 
 // Filters `parent` (NAME=VALUE): variables that make other programs load code, that look secret,
-// that name a proxy, an agent, a bus or a display (unless its socket is granted), and those whose value holds a URL's password or
-// one of `secret_values` do not pass. Then, each over the one before: environment.set_vars,
-// `additions`. A phantom or base-URL variable of an enabled credential passes only from
+// that name a proxy, an agent, a bus or a display (unless its socket is granted), and those whose
+// value holds a URL's password or one of `secret_values` do not pass. Then, each over the one
+// before: environment.set_vars, `additions`. A phantom or base-URL variable of an enabled credential passes only from
 // `additions`. --allow-env NAME lifts all of this but proxies, phantoms, deny_vars and
 // secret_values; NAME in allow_vars (not a pattern) lifts "looks secret" alone.
 ChildEnvironment build_environment(const std::vector<std::string>& parent,

@@ -134,9 +134,8 @@ class SandboxChannel {
   virtual bool listeners_are_private() const { return true; }
   virtual int pidfd() const = 0;  // readable when the launcher has ended; owned by this
   virtual Result<void> go() = 0;  // lets the command start
-  // Forwards a signal to the command. The command is in our process group, so a terminal's signals
-  // (Ctrl-C, Ctrl-Z) reach it anyway: forward what another process sent to us (si_code <= 0),
-  // SIGCONT among it.
+  // Forwards a signal to the command. A terminal's signals (Ctrl-C, Ctrl-Z) reach it anyway:
+  // forward what another process sent to us (si_code <= 0), SIGCONT among it.
   virtual Result<void> signal(int number) = 0;
 
   // Sockets for connections towards the command's own servers: TCP, made inside the sandbox's
@@ -169,8 +168,14 @@ class SandboxChannel {
 //
 // Errors: not_supported with the missing thing and the remedy (exit 125), bad_input for a plan that
 // contradicts itself (a grant at or below a denied path). A denied path that lies inside a grant is
-// hidden by a mount over it, where it exists; it can be neither read, removed, renamed nor replaced,
-// and the directories between it and the grant cannot be moved.
+// hidden by a mount over it, where it exists; it can be neither read, removed, renamed nor
+// replaced, and the directories between it and the grant cannot be moved.
+//
+// Where standard input, output or error is a terminal, the command gets one of its own in its
+// place, in a session of its own: ours cannot be reached from inside. It is copied to and from, in
+// raw mode while the command has the keys, and restored however the run ends, but for this
+// process's own sudden death. Where none is a terminal the command stays in our session and process
+// group.
 //
 // Always there without a grant: a fresh read-only /proc, /dev/{null,zero,full,random,urandom,tty},
 // an own /dev/pts, and the private temporary directories. Grants at or below /proc and /dev/pts

@@ -57,7 +57,8 @@ int dry_run(const RunOptions& options, const RunPlan& plan) {
 
 void forward(const Signals& signals, sandbox::SandboxChannel& channel) {
   while (const std::optional<ReceivedSignal> signal = signals.next()) {
-    // A terminal's signals reach the command by themselves: it is in our process group.
+    // A terminal's signals reach the command by themselves: it is in our process group, or has the
+    // keys of its own terminal.
     if (signal->from_process) (void)channel.signal(signal->number);
   }
 }

@@ -134,6 +134,8 @@ std::string_view to_string(Step step) {
       return "protect a policy file";
     case Step::mount_deny:
       return "hide a denied path";
+    case Step::terminal:
+      return "give the command a terminal of its own";
     case Step::directory:
       return "enter the working directory";
     case Step::limits:

@@ -25,6 +25,7 @@ enum class Step : std::uint8_t {
   mount_private,  // /tmp and its like, /dev/pts
   mount_policy,   // read-only files within writable grants
   mount_deny,
+  terminal,   // a pseudo-terminal of the command's own
   directory,  // chdir
   limits,     // core limit, descriptors
   capabilities,

@@ -13,6 +13,7 @@
 #include "sandbox/linux/channel.hpp"
 #include "sandbox/linux/prepared.hpp"
 #include "sandbox/linux/stdio_relay.hpp"
+#include "sandbox/linux/terminal.hpp"
 
 namespace nono::sandbox {
 namespace {
@@ -26,16 +27,52 @@ Done confine_self(const Prepared& prepared) {
   return {};
 }
 
+// The command, and what it takes to control it.
+struct Job {
+  pid_t command;
+  int events;               // to L
+  InnerTerminal* terminal;  // null where the command has none of its own
+  // A shell continues the parent and L alike, and both pass it on. The second of the two may come
+  // when the next stop has already been asked for, so it is not heard.
+  bool continued_by_launcher = false;
+};
+
+void forward(Job& job, int number) {
+  if (number == SIGCONT && job.continued_by_launcher) {
+    job.continued_by_launcher = false;
+    return;
+  }
+  ::kill(job.command, number);
+}
+
+void tell(const Job& job, char event) {
+  if (::write(job.events, &event, 1) < 0 && errno == EPIPE) ::_exit(125);  // L is gone
+}
+
+void report_stop(const Job& job, int signal) {
+  bool by_terminal = signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
+  if (job.terminal == nullptr || !by_terminal) return tell(job, job_stopped);
+  if (signal == SIGTSTP || job.terminal->foreground) return tell(job, job_stopped_by_terminal);
+  // It was in the background of its terminal only for as long as it did not ask.
+  job.terminal->foreground = true;
+  give_foreground(*job.terminal, job.command);
+  tell(job, job_wants_input);
+  ::kill(-job.command, SIGCONT);
+}
+
 // Collects every process that ended; returns when the command did, with its status.
-bool reap(pid_t command, int jobs, int& status) {
+bool reap(const Job& job, int& status) {
   for (;;) {
     int now = 0;
     pid_t pid = ::waitpid(-1, &now, WNOHANG | WUNTRACED | WCONTINUED);
     if (pid <= 0) return false;
-    if (pid != command) continue;  // an orphan that we inherited
-    if (WIFSTOPPED(now) || WIFCONTINUED(now)) {
-      char event = WIFSTOPPED(now) ? job_stopped : job_continued;
-      if (::write(jobs, &event, 1) < 0 && errno == EPIPE) ::_exit(125);  // L is gone
+    if (pid != job.command) continue;  // an orphan that we inherited
+    if (WIFSTOPPED(now)) {
+      report_stop(job, WSTOPSIG(now));
+      continue;
+    }
+    if (WIFCONTINUED(now)) {
+      tell(job, job_continued);
       continue;
     }
     status = now;
@@ -64,26 +101,32 @@ void hand_over_socket(int channel, int family) {
   send_report(channel, report, std::span<const int>(&fd, socket ? 1 : 0));
 }
 
-[[noreturn]] void serve(pid_t command, int channel, int jobs) {
-  sigset_t child_changed;
-  sigemptyset(&child_changed);
-  sigaddset(&child_changed, SIGCHLD);
-  UniqueFd changed(::signalfd(-1, &child_changed, SFD_CLOEXEC | SFD_NONBLOCK));
+[[noreturn]] void serve(Job job, int channel) {
+  sigset_t awaited;
+  sigemptyset(&awaited);
+  sigaddset(&awaited, SIGCHLD);
+  if (job.terminal != nullptr) {
+    for (int number : terminal_signals) sigaddset(&awaited, number);
+  }
+  UniqueFd received(::signalfd(-1, &awaited, SFD_CLOEXEC | SFD_NONBLOCK));
   for (;;) {
     int status = 0;
-    if (reap(command, jobs, status)) end_with(channel, status);
-    pollfd polls[] = {{changed.get(), POLLIN, 0}, {channel, POLLIN, 0}, {jobs, 0, 0}};
+    if (reap(job, status)) end_with(channel, status);
+    pollfd polls[] = {{received.get(), POLLIN, 0}, {channel, POLLIN, 0}, {job.events, 0, 0}};
     if (::poll(polls, 3, -1) < 0) continue;
     if (polls[2].revents != 0) ::_exit(125);  // L is gone, and everything goes with it
     if (polls[0].revents != 0) {
       signalfd_siginfo info;
-      while (::read(changed.get(), &info, sizeof info) > 0) {
+      while (::read(received.get(), &info, sizeof info) > 0) {
+        int number = static_cast<int>(info.ssi_signo);
+        if (number == SIGCONT) job.continued_by_launcher = true;
+        if (number != SIGCHLD) ::kill(-job.command, number);
       }
     }
     if (polls[1].revents != 0) {
       const Request request = receive_request(channel);
       if (request.kind == Request::Kind::gone) ::_exit(125);  // and we go with it
-      if (request.kind == Request::Kind::signal) ::kill(command, request.value);
+      if (request.kind == Request::Kind::signal) forward(job, request.value);
       if (request.kind == Request::Kind::socket) hand_over_socket(channel, request.value);
     }
   }
@@ -91,22 +134,27 @@ void hand_over_socket(int channel, int family) {
 
 }  // namespace
 
-void run_init(const Prepared& prepared, StdioPlan& stdio, int channel, int go, JobPipe& jobs) {
+void run_init(const Prepared& prepared, StdioPlan& stdio, int channel, int go, JobPipe& jobs,
+              InnerTerminal* terminal) {
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) {
     report_and_exit(channel, {Step::peer_gone, errno, {}});
   }
   stdio.copies.clear();
   jobs.read.reset();
-  if (Done done = build_tree(prepared.mounts); !done) report_and_exit(channel, done.error());
+  int terminals = terminal != nullptr ? terminal->filesystem.get() : -1;
+  Done built = build_tree(prepared.mounts, terminals);
+  if (built && terminal != nullptr) built = lead_session(*terminal);
+  if (!built) report_and_exit(channel, built.error());
+  if (terminal != nullptr) terminal->filesystem.reset();
 
   pid_t command = ::fork();
   if (command < 0) report_and_exit(channel, {Step::start, errno, {}});
-  if (command == 0) run_payload(prepared, stdio, channel, go);
+  if (command == 0) run_payload(prepared, stdio, channel, go, {terminal, jobs.write.get()});
 
   ::close(go);
   stdio.replacement = {};
   if (Done done = confine_self(prepared); !done) report_and_exit(channel, done.error());
-  serve(command, channel, jobs.write.get());
+  serve({command, jobs.write.get(), terminal}, channel);
 }
 
 }  // namespace nono::sandbox

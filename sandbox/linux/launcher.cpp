@@ -12,6 +12,7 @@
 #include <array>
 #include <cerrno>
 #include <optional>
+#include <span>
 
 #include "sandbox/linux/capabilities.hpp"
 #include "sandbox/linux/channel.hpp"
@@ -21,6 +22,8 @@
 #include "sandbox/linux/rtnetlink.hpp"
 #include "sandbox/linux/sockets.hpp"
 #include "sandbox/linux/stdio_relay.hpp"
+#include "sandbox/linux/terminal.hpp"
+#include "sandbox/linux/terminal_relay.hpp"
 
 namespace nono::sandbox {
 namespace {
@@ -72,30 +75,73 @@ Done leave_host(const Prepared& prepared, int channel) {
 // that, so that its shell sees what it would see of the command.
 class JobFollower {
  public:
-  JobFollower(pid_t parent, int jobs) : parent_(parent), jobs_(jobs) {}
+  JobFollower(const Prepared& prepared, int jobs, pid_t init, TerminalRelay* terminal)
+      : prepared_(prepared), jobs_(jobs), init_(init), terminal_(terminal) {}
 
   void follow() {
     char event = 0;
     while (::read(jobs_, &event, 1) == 1) {
-      stopped_ = event == job_stopped;
-      tell(stopped_ ? SIGSTOP : SIGCONT);
+      switch (event) {
+        case job_started:
+          terminal_->start();
+          break;
+        case job_wants_input:
+          terminal_->want_input();
+          break;
+        case job_continued:
+          if (stopped_ && !woken_) tell_parent(SIGCONT);
+          stopped_ = false;
+          // Not before: a key pressed meanwhile could stop it in vain.
+          if (terminal_ != nullptr) terminal_->resume();
+          break;
+        default:
+          stop(event);
+      }
     }
+  }
+
+  // What arrived on the user's terminal for the process group, where the command no longer is.
+  void pass_on(const signalfd_siginfo& signal) {
+    int number = static_cast<int>(signal.ssi_signo);
+    if (number == SIGCHLD || terminal_ == nullptr) return;
+    if (number == SIGWINCH || (number == SIGCONT && !stopped_)) return terminal_->resume();
+    woken_ = woken_ || number == SIGCONT;
+    // What another process sent to the parent, the parent forwards.
+    if (number == SIGCONT || signal.ssi_code > 0) ::kill(init_, number);
   }
 
   // A command that was continued and ended at once was only seen to end.
   void finish() {
     follow();
-    if (stopped_) tell(SIGCONT);
+    if (stopped_) tell_parent(SIGCONT);
   }
 
  private:
-  void tell(int number) const {
-    if (::getppid() == parent_) ::kill(parent_, number);
+  void stop(char event) {
+    if (terminal_ != nullptr) terminal_->give_back();
+    bool whole_job = event == job_stopped_by_terminal;
+    if (whole_job && !prepared_.can_be_stopped) {
+      terminal_->resume();
+      ::kill(init_, SIGCONT);  // nobody would
+      return;
+    }
+    stopped_ = true;
+    woken_ = false;
+    // As the terminal would have done: everything in the job. This process has the signal blocked.
+    if (whole_job) ::kill(0, SIGTSTP);
+    if (!tell_parent(SIGSTOP)) ::kill(init_, SIGCONT);
   }
 
-  pid_t parent_;
+  bool tell_parent(int number) const {
+    return ::getppid() == prepared_.parent && ::kill(prepared_.parent, number) == 0;
+  }
+
+  const Prepared& prepared_;
   int jobs_;
+  pid_t init_;
+  TerminalRelay* terminal_;
   bool stopped_ = false;
+  bool woken_ = false;  // since it stopped, by whoever continued the whole job
 };
 
 // What the command wrote last is still in the pipes when it has ended.
@@ -127,38 +173,56 @@ std::vector<int> needed_descriptors(const Prepared& prepared, int channel, int g
   return needed;
 }
 
+UniqueFd receive_signals(bool terminal) {
+  sigset_t awaited;
+  sigemptyset(&awaited);
+  sigaddset(&awaited, SIGCHLD);
+  if (terminal) {
+    sigaddset(&awaited, SIGWINCH);
+    for (int number : terminal_signals) sigaddset(&awaited, number);
+  }
+  return UniqueFd(::signalfd(-1, &awaited, SFD_CLOEXEC | SFD_NONBLOCK));
+}
+
+constexpr int look_again_ms = 200;
+
 // Until I has ended; returns its exit code.
 int serve(const Prepared& prepared, pid_t init, int jobs, std::vector<StdioCopy>& copies,
-          Observer* observer) {
-  sigset_t child_ended;
-  sigemptyset(&child_ended);
-  sigaddset(&child_ended, SIGCHLD);
-  UniqueFd ended(::signalfd(-1, &child_ended, SFD_CLOEXEC | SFD_NONBLOCK));
-  JobFollower follower(prepared.parent, jobs);
+          TerminalRelay* terminal, Observer* observer) {
+  UniqueFd received = receive_signals(terminal != nullptr);
+  JobFollower follower(prepared, jobs, init, terminal);
   for (;;) {
     int status = 0;
     pid_t pid = ::waitpid(init, &status, WNOHANG);
     if (pid == init) {
+      if (terminal != nullptr) terminal->finish();
       follower.finish();
       finish_output(copies);
       return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     }
-    std::vector<pollfd> polls = {{ended.get(), POLLIN, 0}, {jobs, POLLIN, 0}};
+    std::vector<pollfd> polls = {{received.get(), POLLIN, 0}, {jobs, POLLIN, 0}};
     for (const StdioCopy& copy : copies) {
       polls.push_back({copy.done() ? -1 : copy.waiting_on(), copy.waiting_for(), 0});
     }
+    const std::size_t watched = polls.size();
     if (observer != nullptr) polls.push_back(observer->poll());
-    if (::poll(polls.data(), polls.size(), -1) < 0) continue;
-    if (observer != nullptr && polls.back().revents != 0) observer->step(polls.back().revents);
+    if (terminal != nullptr) terminal->add_polls(polls);
+    bool looks = terminal != nullptr && terminal->waits_for_foreground();
+    int ready = ::poll(polls.data(), polls.size(), looks ? look_again_ms : -1);
+    if (ready == 0) terminal->resume();
+    if (ready <= 0) continue;
+    if (observer != nullptr && polls[watched].revents != 0) {
+      observer->step(polls[watched].revents);
+    }
     if (polls[0].revents != 0) {
       signalfd_siginfo info;
-      while (::read(ended.get(), &info, sizeof info) > 0) {
-      }
+      while (::read(received.get(), &info, sizeof info) > 0) follower.pass_on(info);
     }
     if (polls[1].revents != 0) follower.follow();
     for (std::size_t i = 0; i < copies.size(); ++i) {
       if (polls[i + 2].revents != 0) copies[i].step();
     }
+    if (terminal != nullptr) terminal->step(std::span(polls).last(TerminalRelay::poll_count));
   }
 }
 
@@ -179,12 +243,26 @@ void run_launcher(const Prepared& prepared, int channel, int go) {
   if (Done done = close_all_but(needed_descriptors(prepared, channel, go)); !done)
     report_and_exit(channel, done.error());
   const bool notify = prepared.notify.has_value();
+  // Opened anew while this process may still open what the user may. Without namespaces there is no
+  // terminal of the command's own.
+  tl::expected<std::optional<OuterTerminal>, Failure> outer = std::optional<OuterTerminal>();
+  if (!notify) outer = open_outer_terminal();
+  if (!outer) report_and_exit(channel, outer.error());
   if (Done done = notify ? adopt_orphans() : leave_host(prepared, channel); !done) {
     report_and_exit(channel, done.error());
   }
 
   tl::expected<StdioPlan, Failure> stdio = plan_stdio();
   if (!stdio) report_and_exit(channel, stdio.error());
+  Terminal terminal;
+  if (*outer) {
+    tl::expected<Terminal, Failure> made = make_terminal(std::move(**outer));
+    if (!made) report_and_exit(channel, made.error());
+    terminal = std::move(*made);
+    if (Done done = put_on_stdio(terminal.inner, *stdio); !done) {
+      report_and_exit(channel, done.error());
+    }
+  }
   JobPipe jobs;
   if (!make_job_pipe(jobs)) report_and_exit(channel, {Step::start, errno, {}});
   std::optional<Observer> observer;
@@ -196,15 +274,24 @@ void run_launcher(const Prepared& prepared, int channel, int go) {
   pid_t init = ::fork();
   if (init < 0) report_and_exit(channel, {Step::start, errno, {}});
   if (init == 0 && notify) run_supervisor(prepared, *stdio, channel, go, jobs);
-  if (init == 0) run_init(prepared, *stdio, channel, go, jobs);
+  if (init == 0) {
+    terminal.master.reset();
+    terminal.outer = {};
+    run_init(prepared, *stdio, channel, go, jobs, *outer ? &terminal.inner : nullptr);
+  }
 
   jobs.write.reset();
   ::close(go);
   ::close(channel);  // so that the parent sees the end of I
   stdio->replacement = {};
+  std::optional<TerminalRelay> relay;
+  if (*outer) {
+    relay.emplace(std::move(terminal.outer), std::move(terminal.master), terminal.inner.foreground);
+    terminal.inner = {};
+  }
   if (!(notify ? drop_held_capabilities() : drop_capabilities())) ::_exit(125);  // I dies with us
-  const int code =
-      serve(prepared, init, jobs.read.get(), stdio->copies, observer ? &*observer : nullptr);
+  const int code = serve(prepared, init, jobs.read.get(), stdio->copies, relay ? &*relay : nullptr,
+                         observer ? &*observer : nullptr);
   if (notify) end_descendants({});  // none, unless I was killed
   ::_exit(code);
 }

@@ -169,7 +169,15 @@ Done mount_proc() {
 }
 
 // An own instance: the host's holds the user's other terminals.
-Done mount_terminals() {
+Done mount_terminals(int made) {
+  if (made >= 0) {
+    UniqueFd target = open_canonical("/dev/pts");
+    if (!target && errno == ENOENT) return {};
+    if (!target || attach(made, target.get()) != 0) {
+      return failed(Step::mount_private, errno, "/dev/pts");
+    }
+    return {};
+  }
   if (::mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666") !=
           0 &&
       errno != ENOENT) {
@@ -180,7 +188,7 @@ Done mount_terminals() {
 
 }  // namespace
 
-Done build_tree(const MountPlan& plan) {
+Done build_tree(const MountPlan& plan, int terminals) {
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) {
     return failed(Step::mount_tree, errno);
   }
@@ -196,7 +204,7 @@ Done build_tree(const MountPlan& plan) {
   // within a private directory on top of that.
   if (Done done = attach_binds(plan, copies, false); !done) return done;
   if (Done done = mount_proc(); !done) return done;
-  if (Done done = mount_terminals(); !done) return done;
+  if (Done done = mount_terminals(terminals); !done) return done;
   if (Done done = mount_private(plan); !done) return done;
   if (Done done = attach_binds(plan, copies, true); !done) return done;
   if (!plan.start_directory.empty()) {

@@ -44,7 +44,8 @@ struct MountPlan {
 MountPlan plan_mounts(const SandboxPlan& plan, uid_t uid, const SocketSurvey& survey = {});
 
 // Builds the tree in this process's own mount namespace. Needs CAP_SYS_ADMIN there, and to be in
-// the new pid namespace (for /proc). Must precede Landlock, which forbids mounting.
-Done build_tree(const MountPlan& plan);
+// the new pid namespace (for /proc). Must precede Landlock, which forbids mounting. `terminals` is
+// a devpts for /dev/pts; a new one is made where it is -1.
+Done build_tree(const MountPlan& plan, int terminals = -1);
 
 }  // namespace nono::sandbox

@@ -15,6 +15,7 @@
 #include "sandbox/linux/channel.hpp"
 #include "sandbox/linux/prepared.hpp"
 #include "sandbox/linux/stdio_relay.hpp"
+#include "sandbox/linux/terminal.hpp"
 
 namespace nono::sandbox {
 namespace {
@@ -81,14 +82,17 @@ Done confine_without_namespaces(const Prepared& prepared, int supervisor) {
   return prepared.notify->supervised() ? check_supervisor() : Done();
 }
 
-Done confine(const Prepared& prepared, const StdioPlan& stdio, int supervisor) {
+Done confine(const Prepared& prepared, const StdioPlan& stdio, const Started& started) {
+  if (started.terminal != nullptr) {
+    if (Done done = join_terminal(*started.terminal); !done) return done;
+  }
   if (!prepared.plan.cwd.empty() && ::chdir(prepared.plan.cwd.c_str()) != 0) {
     return failed(Step::directory, errno, prepared.plan.cwd);
   }
   if (Done done = install_stdio(stdio); !done) return done;
   if (Done done = limit_core(); !done) return done;
   if (Done done = close_descriptors_on_exec(); !done) return done;
-  if (prepared.notify) return confine_without_namespaces(prepared, supervisor);
+  if (prepared.notify) return confine_without_namespaces(prepared, started.supervisor);
   if (Done done = drop_capabilities(); !done) return done;
   if (Done done = forbid_new_privileges(); !done) return done;
   if (Done done = apply_landlock(prepared.rules); !done) return done;
@@ -121,12 +125,11 @@ void execute(const Prepared& prepared) {
 }  // namespace
 
 void run_payload(const Prepared& prepared, const StdioPlan& stdio, int channel, int go,
-                 int supervisor) {
-  if (Done done = confine(prepared, stdio, supervisor); !done) {
-    report_and_exit(channel, done.error());
-  }
-  if (supervisor >= 0) ::close(supervisor);
+                 const Started& started) {
+  if (Done done = confine(prepared, stdio, started); !done) report_and_exit(channel, done.error());
+  if (started.supervisor >= 0) ::close(started.supervisor);
   if (!wait_for_go(go)) ::_exit(125);
+  if (started.terminal != nullptr && ::write(started.jobs, &job_started, 1) != 1) ::_exit(125);
 
   ::sigaction(SIGCHLD, &prepared.child_action, nullptr);
   ::sigprocmask(SIG_SETMASK, &prepared.signal_mask, nullptr);

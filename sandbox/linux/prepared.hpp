@@ -29,11 +29,12 @@ struct Prepared {
   std::vector<sock_filter> filter;
   std::optional<NotifyPrepared> notify;  // Backend::notify; then `rules` and `mounts` are not used
   std::vector<sock_filter> supervisor_filter;
-  ObserverLink observer;  // SandboxPlan::diagnose
+  ObserverLink observer;    // SandboxPlan::diagnose
   std::vector<char*> argv;  // null-terminated, into plan
   std::vector<char*> envp;
   sigset_t signal_mask = {};           // the caller's, for the command
   struct sigaction child_action = {};  // its disposition of SIGCHLD
+  bool can_be_stopped = false;         // a shell would notice that P was stopped, and continue it
 };
 
 // Ends this process after telling the parent why.
@@ -45,6 +46,7 @@ struct Prepared {
 [[noreturn]] void run_launcher(const Prepared& prepared, int channel, int go);
 
 struct StdioPlan;
+struct InnerTerminal;
 
 // What I tells L about the command, a byte each. L's end closing tells I that L is dead, which
 // PDEATHSIG misses when it happens before I has asked for it.
@@ -53,16 +55,27 @@ struct JobPipe {
   UniqueFd write;
 };
 constexpr char job_stopped = 's';
+constexpr char job_stopped_by_terminal = 't';
 constexpr char job_continued = 'c';
+constexpr char job_started = 'g';      // from C: it is about to execute the command
+constexpr char job_wants_input = 'i';  // it waited for its terminal, and has it now
 
 // I, pid 1 of the sandbox: builds the file tree, starts C, reaps, forwards signals, tells L when
-// the command was stopped or continued.
+// the command was stopped or continued. With a terminal it leads the session that has it, and what
+// that terminal (or L, by a signal) sends goes to the command's process group.
 [[noreturn]] void run_init(const Prepared& prepared, StdioPlan& stdio, int channel, int go,
-                           JobPipe& jobs);
+                           JobPipe& jobs, InnerTerminal* terminal);
 
-// C: confines itself, waits for the parent's GO, becomes the command. `supervisor`: where the
-// filter's listener goes, with the notify backend.
-[[noreturn]] void run_payload(const Prepared& prepared, const StdioPlan& stdio, int channel,
-                              int go, int supervisor = -1);
+// What C has beside: with a terminal of its own, that and where to tell of its start; with the
+// notify backend, where the filter's listener goes.
+struct Started {
+  const InnerTerminal* terminal = nullptr;
+  int jobs = -1;
+  int supervisor = -1;
+};
+
+// C: confines itself, waits for the parent's GO, becomes the command.
+[[noreturn]] void run_payload(const Prepared& prepared, const StdioPlan& stdio, int channel, int go,
+                              const Started& started);
 
 }  // namespace nono::sandbox

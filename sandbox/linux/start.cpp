@@ -8,12 +8,16 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <fstream>
+#include <sstream>
 
 #include "sandbox/linux/channel.hpp"
 #include "sandbox/linux/paths.hpp"
@@ -27,6 +31,28 @@ namespace {
 
 // Generous: other namespaces being taken down delay the making of new ones.
 constexpr std::chrono::milliseconds ready_deadline = std::chrono::seconds(20);
+
+// The user's terminal as it was. The launcher has it in raw mode while the command runs, and gives
+// it back itself unless it is killed.
+class SavedTerminal {
+ public:
+  SavedTerminal() {
+    for (int fd = 0; fd < 3 && fd_ < 0; ++fd) {
+      if (::tcgetattr(fd, &settings_) == 0) fd_ = fd;
+    }
+  }
+
+  void restore() const {
+    if (fd_ < 0) return;
+    pid_t holder = ::tcgetpgrp(fd_);
+    if (holder >= 0 && holder != ::getpgrp()) return;
+    ::tcsetattr(fd_, TCSANOW, &settings_);
+  }
+
+ private:
+  int fd_ = -1;
+  termios settings_ = {};
+};
 
 // The terminal, if this process has its foreground. A shell inside the sandbox takes the foreground
 // for a process group of its own, and cannot give it back to ours, which it does not see.
@@ -108,9 +134,11 @@ class LinuxChannel final : public SandboxChannel {
     if (!decided) last_ = std::move(report);
   }
   void reap() {
-    while (::waitpid(launcher_, nullptr, 0) < 0 && errno == EINTR) {
+    int status = 0;
+    while (::waitpid(launcher_, &status, 0) < 0 && errno == EINTR) {
     }
     launcher_ = 0;
+    if (WIFSIGNALED(status)) terminal_.restore();
   }
 
   pid_t launcher_;
@@ -124,6 +152,7 @@ class LinuxChannel final : public SandboxChannel {
   std::vector<std::string> warnings_;
   SandboxPlan denying_plan_;  // of the plan, what tells denied from not granted
   UniqueFd records_;
+  SavedTerminal terminal_;
   Foreground foreground_;
 };
 
@@ -306,6 +335,25 @@ std::vector<char*> pointers_to(const std::vector<std::string>& strings) {
   return pointers;
 }
 
+// False where a stop by the terminal would be without effect or without end: no shell that watches
+// over our process group as one of its jobs (docker run -it, the command of a terminal window).
+bool can_be_stopped() {
+  constexpr int depth_max = 64;
+  pid_t member = ::getpid();
+  for (int depth = 0; depth < depth_max; ++depth) {
+    std::ifstream file(fmt::format("/proc/{}/stat", member));
+    std::string text;
+    std::getline(file, text);
+    std::istringstream after_name(text.substr(std::min(text.rfind(')') + 1, text.size())));
+    char state = 0;
+    pid_t parent = 0;
+    if (!(after_name >> state >> parent) || parent <= 0) return false;
+    if (::getpgid(parent) != ::getpgrp()) return ::getsid(parent) == ::getsid(0);
+    member = parent;
+  }
+  return false;
+}
+
 Result<Prepared> prepare(const SandboxPlan& plan, const SocketSurvey& sockets) {
   Prepared prepared(plan);
   FilterOptions options;
@@ -321,6 +369,7 @@ Result<Prepared> prepare(const SandboxPlan& plan, const SocketSurvey& sockets) {
   prepared.uid = ::geteuid();
   prepared.gid = ::getegid();
   prepared.parent = ::getpid();
+  prepared.can_be_stopped = can_be_stopped();
   prepared.mounts = plan_mounts(plan, prepared.uid, sockets);
   prepared.rules = landlock_rules(plan, prepared.mounts.private_directories);
   prepared.filter = build_filter(options);
