@@ -84,10 +84,12 @@ TEST_CASE("tmux, multiprocessing and node talk over Unix sockets of their own") 
       std::puts("skipped by name: tmux");
       continue;
     }
-    const Finished tmux =
-        inside(*stage,
-               "export TERM=xterm; tmux -f /dev/null new-session -d 'echo in tmux > seen; "
-               "tmux wait-for -S written' && tmux wait-for written; cat seen");
+    const Finished tmux = inside(
+        *stage,
+        // Its server ends with its last session: not before it was asked.
+        "export TERM=xterm; tmux -f /dev/null new-session -d 'echo in tmux > seen; "
+        "tmux wait-for -S written; tmux wait-for the-end' && tmux wait-for written; cat seen; "
+        "tmux kill-server");
     INFO(tmux.err);
     CHECK(tmux.out == "in tmux\n");
   }
