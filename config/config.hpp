@@ -94,6 +94,11 @@ struct CredentialChoice {
   Origin origin;
 };
 
+struct PortRule {
+  Port port;
+  Origin origin;
+};
+
 struct Settings {
   std::string name;                      // meta.name, or the profile's file name
   std::optional<Access> workdir_access;  // workdir.access
@@ -120,6 +125,8 @@ struct Settings {
   std::optional<std::string> upstream_proxy;  // [http://[user:password@]]host:port
   std::vector<std::string> upstream_bypass;   // hosts reached without it
   std::optional<std::uint16_t> proxy_port;
+  std::vector<PortRule> open_ports;    // of this machine's loopback, for the command to reach
+  std::vector<PortRule> listen_ports;  // of the command's servers, for this machine to reach
 
   std::optional<std::vector<std::string>> allow_env;  // environment.allow_vars; absent: all
   std::vector<std::string> pass_env;                  // --allow-env: even though it looks secret
@@ -159,6 +166,7 @@ struct NetworkRules {
   std::vector<HostRule> allow, deny;  // groups and profiles already expanded to hosts
   std::vector<std::string> groups;    // named sets among them, for the banner ("minimal")
   std::vector<Cidr> allow_private;
+  std::vector<Port> open_ports;    // of this machine's loopback: captured connections may go there
   bool observe = false;  // what rules refuse passes and is recorded; the always-denied never passes
 };
 
@@ -179,6 +187,7 @@ struct SessionConfig {
   std::vector<HostPort> dns_servers;  // empty: the system's resolv.conf
   std::vector<std::string> upstream_ca_files;
   std::optional<UpstreamProxy> upstream_proxy;
+  std::vector<Port> listen_ports;
 
   std::vector<PathGrant> grants;
   std::vector<DenyPath> denies;

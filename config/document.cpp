@@ -8,8 +8,11 @@
 #include <cerrno>
 #include <charconv>
 
+#include "config/base/encoding.hpp"
 #include "config/base/fd.hpp"
+#include "config/base/printable.hpp"
 #include "config/json_syntax.hpp"
+#include "config/one_document.hpp"
 #include "config/units.hpp"
 
 namespace nono::document {
@@ -31,6 +34,7 @@ bool is_number_word(const std::string& text) {
 }
 
 constexpr int depth_max = 64;  // as JSON's
+constexpr std::size_t nodes_max = 1'000'000;
 
 // An alias is expanded wherever it stands, so a few lines can mean millions of nodes, and one that
 // stands within what it names never ends: count as a reader would meet them, and stop early.
@@ -59,6 +63,15 @@ std::optional<Error> check_bytes(std::string_view text, const std::string& file)
                  fmt::format("{}:{}:{}: control character 0x{:02x}", file, p.line, p.column, c),
                  "write the file as UTF-8 text"};
   }
+  // yaml-cpp would put U+FFFD in its place, and a rule would be about another path than it says.
+  const std::size_t valid = utf8_prefix(text);
+  if (valid < text.size()) {
+    TextPosition p = position_at(text, valid);
+    return Error{Side::self, ErrorCode::bad_input,
+                 fmt::format("{}:{}:{}: byte 0x{:02x} is no UTF-8", file, p.line, p.column,
+                             static_cast<unsigned char>(text[valid])),
+                 "write the file as UTF-8 text"};
+  }
   return std::nullopt;
 }
 
@@ -69,7 +82,8 @@ void Problems::at(const YAML::Node& node, const std::string& what) {
 }
 
 void Problems::at_place(const std::string& place, const std::string& what) {
-  lines_.push_back(place + ": " + what);
+  if (full()) return;
+  lines_.push_back(place + ": " + printable(what));
 }
 
 std::string Problems::place(const YAML::Node& node) const {
@@ -79,20 +93,23 @@ std::string Problems::place(const YAML::Node& node) const {
 }
 
 Error Problems::error() const {
-  return Error{Side::self, ErrorCode::bad_input, fmt::format("{}", fmt::join(lines_, "\n")), ""};
+  std::string text = fmt::format("{}", fmt::join(lines_, "\n"));
+  if (full()) text += fmt::format("\n{}: and more of the kind", file_);
+  return Error{Side::self, ErrorCode::bad_input, std::move(text), ""};
 }
 
 Result<std::string> read_text(const std::string& path, std::string_view what) {
+  const std::string named = fmt::format("{} {}", what, printable(path));
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!fd) {
     int saved = errno;
-    Error error = errno_error(saved, fmt::format("{} {}", what, path));
+    Error error = errno_error(saved, named);
     error.code = ErrorCode::bad_input;
     return fail(std::move(error));
   }
   struct stat info {};
   if (::fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
-    return fail(ErrorCode::bad_input, fmt::format("{} {} is not a regular file", what, path));
+    return fail(ErrorCode::bad_input, named + " is not a regular file");
   }
   std::string text;
   char buffer[16384];
@@ -100,11 +117,11 @@ Result<std::string> read_text(const std::string& path, std::string_view what) {
     ssize_t n = ::read(fd.get(), buffer, sizeof buffer);
     if (n == 0) return text;
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return fail(errno_error(errno, fmt::format("{} {}", what, path)));
+    if (n < 0) return fail(errno_error(errno, named));
     text.append(buffer, static_cast<std::size_t>(n));
     if (text.size() > file_bytes_max) {
       return fail(ErrorCode::bad_input,
-                  fmt::format("{} {} is larger than {} KiB", what, path, file_bytes_max / 1024));
+                  fmt::format("{} is larger than {} KiB", named, file_bytes_max / 1024));
     }
   }
 }
@@ -129,25 +146,23 @@ Result<YAML::Node> parse(std::string_view text, const std::string& file) {
     yaml = std::move(*checked);
   }
   try {
-    std::vector<YAML::Node> documents = YAML::LoadAll(yaml);
-    if (documents.size() != 1) {
-      return fail(ErrorCode::bad_input,
-                  fmt::format("{}:1:1: expected one document, found {}", file, documents.size()));
+    if (std::optional<std::string> wrong = not_one_document(yaml, nodes_max)) {
+      return fail(ErrorCode::bad_input, file + ":" + *wrong);
     }
-    YAML::Node root = documents.front();
+    YAML::Node root = YAML::Load(yaml);
     if (!root.IsMap()) {
       return fail(ErrorCode::bad_input,
                   fmt::format("{}:1:1: expected a map of settings, found {}", file, kind_of(root)));
     }
-    std::size_t budget = 1'000'000;
+    std::size_t budget = nodes_max;
     if (larger_than(root, budget)) {
       return fail(ErrorCode::bad_input, file + ": too large once its aliases are expanded");
     }
     return root;
   } catch (const YAML::Exception& e) {
     // yaml-cpp counts lines and columns from 0.
-    return fail(ErrorCode::bad_input,
-                fmt::format("{}:{}:{}: {}", file, e.mark.line + 1, e.mark.column + 1, e.msg));
+    return fail(ErrorCode::bad_input, fmt::format("{}:{}:{}: {}", file, e.mark.line + 1,
+                                                  e.mark.column + 1, printable(e.msg)));
   }
 }
 

@@ -27,11 +27,13 @@ class Problems {
   std::string place(const YAML::Node& node) const;                   // "FILE:LINE:COLUMN"
   Origin origin(const YAML::Node& node) const { return Origin{place(node)}; }
   bool any() const { return !lines_.empty(); }
-  Error error() const;  // all of them, a line each
+  bool full() const { return lines_.size() > lines_max; }  // nobody reads on: no more is taken
+  Error error() const;                                      // all of them, a line each
   bool json() const { return json_; }
   const std::string& file() const { return file_; }
 
  private:
+  static constexpr std::size_t lines_max = 100;
   std::string file_;
   bool json_;
   std::vector<std::string> lines_;

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <utility>
 
+#include "config/base/printable.hpp"
 #include "config/command.hpp"
 #include "config/expand.hpp"
 #include "config/groups.hpp"
@@ -65,8 +66,8 @@ class Files {
   }
 
  private:
-  void problem(std::string text, std::string_view fix = {}) {
-    problems_.push_back(std::move(text));
+  void problem(std::string_view text, std::string_view fix = {}) {
+    problems_.push_back(printable(text));
     if (fix_.empty()) fix_ = fix;
   }
 

@@ -31,6 +31,10 @@ bool same_path(const PathRule& a, const PathRule& b) {
   return a.path == b.path && a.access == b.access && a.file == b.file;
 }
 
+bool same_port(const PortRule& a, const PortRule& b) {
+  return a.port == b.port;
+}
+
 // As append(), but looked up instead of searched: a list of hosts may hold a hundred thousand. A
 // rule with endpoints or options is never dropped for one without, nor the other way round.
 void append_hosts(std::vector<HostRule>& base, std::vector<HostRule> over) {
@@ -62,6 +66,8 @@ void merge_network(Settings& base, Settings& over) {
   replace(base.upstream_proxy, over.upstream_proxy);
   append(base.upstream_bypass, std::move(over.upstream_bypass));
   replace(base.proxy_port, over.proxy_port);
+  append(base.open_ports, std::move(over.open_ports), same_port);
+  append(base.listen_ports, std::move(over.listen_ports), same_port);
   append(base.allow_endpoints, std::move(over.allow_endpoints));
 }
 

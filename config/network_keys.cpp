@@ -205,6 +205,16 @@ void read_upstream_bypass(Problems& problems, const YAML::Node& node, std::strin
   }
 }
 
+void read_ports(Problems& problems, const YAML::Node& node, std::string_view key,
+                std::vector<PortRule>& out) {
+  if (!is_list(problems, node, key)) return;
+  for (const YAML::Node& item : node) {
+    std::optional<std::uint64_t> port = as_number(problems, item, key, 1, 65'535);
+    if (!port) continue;
+    out.push_back({Port(static_cast<std::uint16_t>(*port)), problems.origin(item)});
+  }
+}
+
 void read_dns_servers(Problems& problems, const YAML::Node& node, std::string_view key,
                       Settings& out) {
   if (!is_list(problems, node, key)) return;

@@ -39,6 +39,9 @@ void read_upstream_proxy(Problems& problems, const YAML::Node& node, std::string
                          Settings& out);
 void read_upstream_bypass(Problems& problems, const YAML::Node& node, std::string_view key,
                           Settings& out);
+// A list of ports.
+void read_ports(Problems& problems, const YAML::Node& node, std::string_view key,
+                std::vector<PortRule>& out);
 void read_dns_servers(Problems& problems, const YAML::Node& node, std::string_view key,
                       Settings& out);
 

@@ -14,6 +14,7 @@
 #include <set>
 #include <utility>
 
+#include "config/base/printable.hpp"
 #include "config/expand.hpp"
 #include "config/profile_schema.hpp"
 #include "config/resolve.hpp"
@@ -95,7 +96,7 @@ class Loader {
     if (is_path(name)) return load_file(absolute_or_same(name, directory));
     if (!is_name(name)) {
       return fail(
-          ErrorCode::bad_input, fmt::format("'{}' is no profile name", name),
+          ErrorCode::bad_input, fmt::format("'{}' is no profile name", printable(name)),
           "a name has letters, digits, '-' and '_'; a path has a '/' or ends in .json or .yaml");
     }
     if (std::optional<std::string> path = file_in(user_.config_dir + "/profiles", name)) {
@@ -117,7 +118,8 @@ class Loader {
     }
     return fail(
         ErrorCode::bad_input,
-        fmt::format("Profile not found: {}{}", name, suggestion(name, profile_names(user_))),
+        fmt::format("Profile not found: {}{}", printable(name),
+                    suggestion(name, profile_names(user_))),
         fmt::format("save it as {}/profiles/{}.json, or give its path", user_.config_dir, name));
   }
 
@@ -133,7 +135,7 @@ class Loader {
       Result<std::string> expanded = expand_variables(value, user_);
       if (!expanded) {
         return fail(ErrorCode::bad_input, fmt::format("{}: environment.set_vars.{}: {}", file, name,
-                                                      expanded.error().what));
+                                                      printable(expanded.error().what)));
       }
       value = std::move(*expanded);
     }
@@ -163,7 +165,8 @@ class Loader {
     std::string real = canonical_path(named);
     if (canonical_path(path) != real) path = real;  // a `..` after a link
     if (std::find(way_.begin(), way_.end(), real) != way_.end()) {
-      return fail(ErrorCode::bad_input, "Profile inheritance error: a circle at " + real);
+      return fail(ErrorCode::bad_input,
+                  "Profile inheritance error: a circle at " + printable(real));
     }
     Result<std::string> text = document::read_text(path, "profile");
     if (!text) return tl::unexpected<Error>(text.error());

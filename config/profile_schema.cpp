@@ -188,6 +188,9 @@ void allow_hosts(const F& f) {
 void deny_hosts(const F& f) {
   read_host_rules(f.problems, f.node, f.key, f.out.settings.deny_hosts, RuleList::deny);
 }
+void open_ports(const F& f) {
+  read_ports(f.problems, f.node, f.key, f.out.settings.open_ports);
+}
 void credentials(const F& f) {
   read_credentials(f.problems, f.node, f.key, f.out.settings);
 }
@@ -338,8 +341,9 @@ std::vector<Key<ProfileFile>> network_keys() {
          add(f.out.settings.upstream_ca_files, as_strings(f.problems, f.node, f.key));
        }},
       {"network.allow_http2", nullptr},
-      {"network.open_port", nullptr},
-      {"network.listen_port", nullptr},
+      {"network.open_port", open_ports},
+      {"network.listen_port",
+       [](const F& f) { read_ports(f.problems, f.node, f.key, f.out.settings.listen_ports); }},
       {"network.connect_port", nullptr},
       {"network.upstream_proxy",
        [](const F& f) { read_upstream_proxy(f.problems, f.node, f.key, f.out.settings); }},
@@ -371,8 +375,8 @@ std::vector<Key<ProfileFile>> other_keys() {
       {"network.proxy_allow", allow_hosts, "network.allow_domain"},
       {"network.allow_proxy", allow_hosts, "network.allow_domain"},
       {"network.proxy_credentials", credentials, "network.credentials"},
-      {"network.port_allow", nullptr},
-      {"network.allow_port", nullptr},
+      {"network.port_allow", open_ports, "network.open_port"},
+      {"network.allow_port", open_ports, "network.open_port"},
       {"network.external_proxy", nullptr},
       {"network.external_proxy_bypass", nullptr},
       {"env_credentials", nullptr},

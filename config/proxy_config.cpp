@@ -33,10 +33,11 @@ void check_pairs(Problems& problems, const YAML::Node& root, const ProxyConfig& 
         "admin.socket and admin.enabled: false are contradictory");
   needs(config.no_auth && config.token.has_value(), false,
         "auth.token and auth.required: false are contradictory");
-  if (!config.token) return;
   for (const SessionEntry& entry : config.sessions) {
-    needs(entry.token == config.token, false,
+    needs(config.token && entry.token == config.token, false,
           fmt::format("session {} has the token of auth.token: each needs its own", entry.name));
+    needs(config.env_file && entry.env_file == config.env_file, false,
+          fmt::format("session {} has the file of env_file.path: each needs its own", entry.name));
   }
 }
 
@@ -85,6 +86,7 @@ void place_paths(ProxyConfig& config, const std::string& file, const UserContext
   place_sockets(config.listen);
   for (SessionEntry& entry : config.sessions) {
     for (std::string& path : entry.settings.upstream_ca_files) place(path);
+    if (entry.env_file) place(*entry.env_file);
     place_profile(entry.profile);
     place_sockets(entry.listen);
   }

@@ -44,6 +44,7 @@ struct SessionEntry {
   std::vector<std::string> listen;   // as --listen; a connection there needs no token
   std::optional<std::chrono::milliseconds> ttl;  // counted from start; absent: for ever
   SessionLimits limits;
+  std::optional<std::string> env_file, env_format;  // as those of the main session, but its own
   Origin origin;
 };
 

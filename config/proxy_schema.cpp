@@ -76,7 +76,7 @@ void audit_rotate_bytes(const F& f) {
 }
 
 void env_format(const F& f) {
-  f.out.config.env_format = one_of(f.problems, f.node, f.key, {"shell", "github", "json"});
+  f.out.config.env_format = read_env_format(f.problems, f.node, f.key);
 }
 
 void dns_listen(const F& f) {
@@ -170,9 +170,7 @@ std::vector<Key<ProxyFile>> general_keys() {
       {"metrics.listen", metrics_listen},
       {"admin.socket", text<&ProxyConfig::admin_socket>},
       {"admin.enabled",
-       [](const F& f) {
-         f.out.config.admin_enabled = as_bool(f.problems, f.node, f.key);
-       }},
+       [](const F& f) { f.out.config.admin_enabled = as_bool(f.problems, f.node, f.key); }},
       {"drain_time", drain_time},
       {"reload", reload},
       {"reload_on_change", flag<&ProxyConfig::reload_on_change>},
@@ -240,6 +238,11 @@ std::vector<std::string> read_listen(Problems& problems, const YAML::Node& node,
   if (node.size() == 0) problems.at(node, fmt::format("{}: at least one address", key));
   for (const YAML::Node& item : node) add(item);
   return texts;
+}
+
+std::optional<std::string> read_env_format(Problems& problems, const YAML::Node& node,
+                                           std::string_view key) {
+  return one_of(problems, node, key, {"shell", "github", "json"});
 }
 
 std::optional<std::string> read_token_source(Problems& problems, const YAML::Node& node,

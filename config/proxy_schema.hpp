@@ -45,6 +45,8 @@ std::vector<std::string> read_listen(Problems& problems, const YAML::Node& node,
                                      std::string_view key, std::vector<ListenPlace>& places);
 std::optional<std::string> read_token_source(Problems& problems, const YAML::Node& node,
                                              std::string_view key);
+std::optional<std::string> read_env_format(Problems& problems, const YAML::Node& node,
+                                           std::string_view key);
 template <class Number>
 void read_count(Problems& problems, const YAML::Node& node, std::string_view key,
                 std::optional<Number>& out, std::uint64_t min, std::uint64_t max) {

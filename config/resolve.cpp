@@ -10,6 +10,7 @@
 #include <cstring>
 #include <utility>
 
+#include "config/base/printable.hpp"
 #include "config/credentials.hpp"
 #include "config/expand.hpp"
 #include "config/grants.hpp"
@@ -47,23 +48,30 @@ class Resolver {
     environment();
     if (options_.for_run) {
       Result<void> files = resolve_files(settings_, user_, options_, session_);
-      if (!files) problem(files.error().what, files.error().fix);
+      if (!files) note(files.error().what, files.error().fix);  // a line for each problem
     }
     if (problems_.empty()) return std::move(session_);
     return fail(ErrorCode::bad_input, fmt::format("{}", fmt::join(problems_, "\n")), fix_);
   }
 
  private:
-  void problem(std::string text, std::string_view fix = {}) {
+  void problem(std::string_view text, std::string_view fix = {}) { note(printable(text), fix); }
+
+  void note(std::string text, std::string_view fix) {
     problems_.push_back(std::move(text));
     if (fix_.empty()) fix_ = fix;
   }
 
   bool observes() const { return settings_.observe.value_or(false); }
 
+  // Only `run` has a sandbox with ports of its own.
+  bool asks_for_ports() const {
+    return options_.for_run && !(settings_.open_ports.empty() && settings_.listen_ports.empty());
+  }
+
   bool asks_for_hosts() const {
     return (settings_.network_profile && !settings_.network_profile->empty()) ||
-           !settings_.allow_hosts.empty() || !settings_.credentials.empty();
+           !settings_.allow_hosts.empty() || !settings_.credentials.empty() || asks_for_ports();
   }
 
   // The first thing among what was asked for that came from the command line; empty if none did.
@@ -77,6 +85,13 @@ class Resolver {
     }
     for (const CredentialChoice& choice : settings_.credentials) {
       if (from_flag(choice.origin)) return "--credential";
+    }
+    if (!options_.for_run) return "";
+    for (const PortRule& rule : settings_.open_ports) {
+      if (from_flag(rule.origin)) return "--open-port";
+    }
+    for (const PortRule& rule : settings_.listen_ports) {
+      if (from_flag(rule.origin)) return "--listen-port";
     }
     return "";
   }
@@ -97,6 +112,7 @@ class Resolver {
     for (const std::string& text : settings_.allow_endpoints) add_endpoint(text);
     for (const std::string& file : settings_.upstream_ca_files) add_upstream_ca(file);
     add_upstream_proxy();
+    add_ports();
     if (options_.for_run && settings_.proxy_port && !closed) {
       problem("--proxy-port without anything that needs the proxy",
               "add --allow-domain, --network-profile or --credential, or leave it out");
@@ -108,7 +124,7 @@ class Resolver {
       return;
     }
     bool nothing = closed && problems_.empty() && session_.network.allow.empty() &&
-                   session_.credentials.empty();
+                   session_.credentials.empty() && !asks_for_ports();
     if (nothing) session_.warnings.emplace_back("the network is filtered and nothing is allowed");
   }
 
@@ -262,6 +278,22 @@ class Resolver {
         parse_upstream_proxy(*settings_.upstream_proxy, settings_.upstream_bypass);
     if (!proxy) return problem(proxy.error().what, proxy.error().fix);
     session_.upstream_proxy = std::move(*proxy);
+  }
+
+  void add_ports() {
+    if (!options_.for_run) return;
+    for (const PortRule& rule : settings_.open_ports) {
+      session_.network.open_ports.push_back(rule.port);
+    }
+    for (const PortRule& rule : settings_.listen_ports) {
+      const std::vector<Port>& open = session_.network.open_ports;
+      if (std::find(open.begin(), open.end(), rule.port) != open.end()) {
+        problem(fmt::format("port {} is both an open port and a listen port", rule.port.value()),
+                "--open-port N leads to this machine's server, --listen-port N to the command's; "
+                "one port cannot be both");
+      }
+      session_.listen_ports.push_back(rule.port);
+    }
   }
 
   void environment() {

@@ -41,6 +41,7 @@ class SchemaReader {
   void read(const YAML::Node& map, const std::string& prefix = "") {
     std::set<std::string> seen;
     for (const auto& item : map) {
+      if (problems_.full()) return;
       if (!item.first.IsScalar()) {
         problems_.at(item.first,
                      fmt::format("a key must be a string, found {}", kind_of(item.first)));

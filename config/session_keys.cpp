@@ -78,11 +78,15 @@ std::vector<Key<SessionFile>> make_session_keys() {
          read_count(f.problems, f.node, f.key, f.out.entry.limits.connects_per_second_max, 1,
                     1'000'000);
        }},
+      {"env_file.path",
+       [](const F& f) { f.out.entry.env_file = as_string(f.problems, f.node, f.key); }},
+      {"env_file.format",
+       [](const F& f) { f.out.entry.env_format = read_env_format(f.problems, f.node, f.key); }},
       {"dns", in_profile},
   };
   for (std::string_view key :
-       {"threads", "tls", "audit", "auth", "env_file", "metrics", "admin", "sessions", "drain_time",
-        "reload", "reload_on_change", "log_level", "via", "socks5"}) {
+       {"threads", "tls", "audit", "auth", "metrics", "admin", "sessions", "drain_time", "reload",
+        "reload_on_change", "log_level", "via", "socks5"}) {
     keys.push_back({key, whole_proxy});
   }
   for (const Key<SessionFile>& key : settings_keys<SessionFile, settings_of>()) keys.push_back(key);
@@ -107,6 +111,10 @@ class EntryChecks {
     }
     once(node, names_, entry.name, "name");
     if (entry.token) once(node, tokens_, *entry.token, "token");
+    if (entry.env_file) once(node, env_files_, *entry.env_file, "env_file");
+    if (entry.env_format && !entry.env_file) {
+      problems_.at(node, "sessions: env_file.format without env_file.path");
+    }
     if (!says_something(entry)) {
       problems_.at(node, fmt::format("sessions: nothing says what {} may reach; give it a profile, "
                                      "network or credentials",
@@ -125,7 +133,7 @@ class EntryChecks {
   }
 
   Problems& problems_;
-  std::map<std::string, std::string> names_, tokens_;
+  std::map<std::string, std::string> names_, tokens_, env_files_;
 };
 
 }  // namespace

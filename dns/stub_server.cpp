@@ -68,9 +68,9 @@ Result<void> StubServer::serve_udp(UniqueFd socket) {
   return {};
 }
 
-Result<void> StubServer::serve_tcp(UniqueFd listener) {
+Result<void> StubServer::serve_tcp(UniqueFd listener, std::function<bool(int)> admits) {
   Result<std::shared_ptr<StubTcp>> tcp =
-      StubTcp::make(parts_->executor, parts_->core, std::move(listener));
+      StubTcp::make(parts_->executor, parts_->core, std::move(listener), std::move(admits));
   if (!tcp) return fail(tcp.error());
   (*tcp)->start();
   parts_->tcp.push_back(std::move(*tcp));

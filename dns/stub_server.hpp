@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 
 #include "config/base/error.hpp"
@@ -82,7 +83,8 @@ class StubServer {
   // Serve a bound UDP socket, a listening TCP socket. Replies leave from the address that was
   // asked, also where the socket is bound to every address. Errors: io.
   Result<void> serve_udp(UniqueFd socket);
-  Result<void> serve_tcp(UniqueFd listener);
+  // `admits`: asked for each connection, by its accepted socket; without it all are served.
+  Result<void> serve_tcp(UniqueFd listener, std::function<bool(int)> admits = {});
 
   // Policy changed: every name is judged anew.
   void forget_names();

@@ -155,13 +155,15 @@ StubTcp::~StubTcp() {
 }
 
 Result<std::shared_ptr<StubTcp>> StubTcp::make(Executor executor, std::shared_ptr<StubCore> core,
-                                               UniqueFd listener) {
+                                               UniqueFd listener,
+                                               std::function<bool(int)> admits) {
   int family = 0;
   socklen_t size = sizeof family;
   if (::getsockopt(listener.get(), SOL_SOCKET, SO_DOMAIN, &family, &size) != 0) {
     return fail(errno_error(errno, "SO_DOMAIN"));
   }
   std::shared_ptr<StubTcp> self(new StubTcp(executor, std::move(core)));
+  self->admits_ = std::move(admits);
   const auto protocol = family == AF_INET ? net::ip::tcp::v4() : net::ip::tcp::v6();
   ErrorCodeSys error;
   self->acceptor_.assign(protocol, listener.get(), error);
@@ -203,6 +205,7 @@ void StubTcp::accept() {
 }
 
 void StubTcp::take(TcpSocket socket) {
+  if (admits_ && !admits_(socket.native_handle())) return;
   make_room();
   core_->counters().tcp_connections.add();
   auto connection = std::make_shared<Connection>(std::move(socket), core_, weak_from_this());

@@ -3,6 +3,7 @@
 // connection, answered as soon as each is known.
 
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <memory>
 #include <string>
@@ -16,9 +17,11 @@ namespace nono::dns {
 // Used on the executor's thread.
 class StubTcp : public std::enable_shared_from_this<StubTcp> {
  public:
-  // `listener` listens. Errors: io.
+  // `listener` listens. `admits` is asked for each accepted socket; without it all are served.
+  // Errors: io.
   static Result<std::shared_ptr<StubTcp>> make(Executor executor, std::shared_ptr<StubCore> core,
-                                               UniqueFd listener);
+                                               UniqueFd listener,
+                                               std::function<bool(int)> admits = {});
   ~StubTcp();
   StubTcp(const StubTcp&) = delete;
   StubTcp& operator=(const StubTcp&) = delete;
@@ -42,6 +45,7 @@ class StubTcp : public std::enable_shared_from_this<StubTcp> {
   SteadyTimer pause_, idle_timer_;
   bool watching_idle_ = false;
   std::shared_ptr<StubCore> core_;
+  std::function<bool(int)> admits_;
   Connections connections_;
 };
 

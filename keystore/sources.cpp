@@ -232,7 +232,7 @@ std::string remedy(const std::vector<Source>& sources, bool keyring_unreachable)
     }
     if (const auto* variable = std::get_if<FromVariable>(&source);
         variable != nullptr && set.empty()) {
-      set = "export " + variable->name + "=…";
+      set = "export " + variable->name + "=...";
     }
     if (const auto* file = std::get_if<FromFile>(&source); file != nullptr && set.empty()) {
       set = "write it to " + file->path;

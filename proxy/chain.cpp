@@ -77,16 +77,19 @@ Awaitable<Result<void>> connect_through(TcpStream& stream, const UpstreamProxy& 
   auto head = http::parse_response_head(*answer, limits, "CONNECT");
   if (!head) co_return fail(head.error());
   if (head->status >= 200 && head->status < 300) co_return Result<void>{};
+  if (head->status == 407) co_return fail(wants_other_credentials(parent));
   const std::string proxy = parent.address.to_string();
-  if (head->status == 407) {
-    co_return fail(chain_error(ErrorCode::connect_failed,
-                               "the upstream proxy " + proxy + " wants other credentials",
-                               "give them as --upstream-proxy http://USER:PASSWORD@" + proxy));
-  }
   co_return fail(chain_error(
       ErrorCode::connect_failed,
       fmt::format("the upstream proxy {} answered {} for {}", proxy, head->status, authority),
       "ask who runs it, or name the host with --upstream-bypass"));
+}
+
+Error wants_other_credentials(const UpstreamProxy& parent) {
+  const std::string proxy = parent.address.to_string();
+  return chain_error(ErrorCode::connect_failed,
+                     "the upstream proxy " + proxy + " wants other credentials",
+                     "give them as --upstream-proxy http://USER:PASSWORD@" + proxy);
 }
 
 void address_to_parent(http::RequestHead& head, const UpstreamProxy& parent,

@@ -17,6 +17,10 @@ const UpstreamProxy* parent_for(const SessionConfig& session, const HostPort& ta
 Awaitable<Result<void>> connect_through(TcpStream& stream, const UpstreamProxy& parent,
                                         const HostPort& target, const http::HeadLimits& limits);
 
+// What to say where the parent does not take our credentials: it is for the user of this proxy to
+// put right, not for its client.
+Error wants_other_credentials(const UpstreamProxy& parent);
+
 // Turns a plain request, in origin form, into what a proxy is sent: absolute form and its
 // credentials.
 void address_to_parent(http::RequestHead& head, const UpstreamProxy& parent,

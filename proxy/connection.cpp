@@ -23,12 +23,16 @@ bool loopback(const Host& host) {
 
 }  // namespace
 
-Connection::Connection(Worker& worker, TcpSocket socket, SessionPtr own)
+Connection::Connection(Worker& worker, TcpSocket socket, SessionPtr own, Entrance entrance)
     : worker_(worker),
       gateway_(worker.gateway()),
       own_(std::move(own)),
+      captured_(std::move(entrance.captured)),
+      inward_(std::move(entrance.inward)),
       client_(std::make_unique<TcpStream>(std::move(socket), worker.deadlines())),
       current_(client_.get()) {
+  const Limits& limits = worker_.settings().limits;
+  client_->drains(limits.drain_time_max, limits.drain_bytes_max);
   worker_.enter(*this);
 }
 
@@ -50,6 +54,9 @@ void Connection::let_go() noexcept {
 
 Awaitable<void> Connection::run() {
   Next next = Next::keep;
+  if (captured_) co_await serve_captured();
+  if (inward_) co_await serve_inbound();
+  if (captured_ || inward_) next = Next::close;
   while (next == Next::keep && !leaving_) {
     next = co_await serve_one();
     first_ = false;
@@ -69,8 +76,11 @@ Awaitable<Next> Connection::serve_one() {
   if (first_) {
     const bool socks = co_await begins_with_socks();
     if (socks) co_return co_await serve_socks();
+    if (!client_->is_open()) co_return Next::close;  // it left, or its time is over
   }
-  auto head = co_await http::read_request_head(*client_, in_, worker_.settings().head_limits);
+  // A copy: reading nono.yaml again replaces the settings while this waits.
+  const http::HeadLimits head_limits = worker_.settings().head_limits;
+  auto head = co_await http::read_request_head(*client_, in_, head_limits);
   waiting_ = false;
   client_->last_words({});
   if (!head) {
@@ -91,9 +101,21 @@ Awaitable<Next> Connection::serve_one() {
   co_return co_await serve_forward(*head);
 }
 
+std::uint16_t Connection::own_port() {
+  if (!own_port_) {
+    ErrorCodeSys code;
+    const auto own = client_->socket().local_endpoint(code);
+    // The address of a Unix socket has a path in that place.
+    const bool inet = own.data()->sa_family == AF_INET || own.data()->sa_family == AF_INET6;
+    own_port_ = !code && inet ? own.port() : std::uint16_t{0};
+  }
+  return *own_port_;
+}
+
 Awaitable<Next> Connection::refuse(Trail& trail, const Problem& problem,
                                    const http::RequestHead* head) {
   if (socks_) co_return co_await refuse_socks(trail, problem);
+  if (captured_) co_return co_await refuse_captured(trail, problem);
   co_return co_await answer_refusal(*client_, worker_, trail, problem, head);
 }
 
@@ -109,20 +131,20 @@ Awaitable<Next> Connection::serve_connect(http::RequestHead& head) {
         bad_target("the CONNECT target: " + target.error().what, target.error().fix);
     co_return co_await refuse(trail, problem, &head);
   }
-  ErrorCodeSys unknown;
-  const std::uint16_t own_port = client_->socket().local_endpoint(unknown).port();
-  if (!connect_host_agrees(head, *target, own_port)) {
+  if (!host_agrees(head, *target, target->port) && !host_is_proxy(head, own_port())) {
     const Problem problem = mismatch(head, *target);
     co_return co_await refuse(trail, problem, &head);
   }
-  co_return co_await open_tunnel(*target, std::move(own_trail), &head);
+  Decision decision = session_->engine().decide(*target);
+  co_return co_await open_tunnel(*target, std::move(decision), std::move(own_trail), &head);
 }
 
-// Decides on the target and opens the way there. `head`: the CONNECT, or null for SOCKS5.
-Awaitable<Next> Connection::open_tunnel(HostPort target, std::unique_ptr<Trail> own_trail,
-                                        const http::RequestHead* head) {
+// Opens the way to the target if that is the decision. `head`: the CONNECT, or null where it was
+// none.
+Awaitable<Next> Connection::open_tunnel(HostPort target, Decision decision,
+                                        std::unique_ptr<Trail> own_trail,
+                                        const http::RequestHead* head, Peek peek) {
   Trail& trail = *own_trail;
-  Decision decision = session_->engine().decide(target);
   Permit* const permit = std::get_if<Permit>(&decision);
   if (permit == nullptr) {
     const Problem problem = problem_of(std::get<Refusal>(decision), target);
@@ -143,7 +165,9 @@ Awaitable<Next> Connection::open_tunnel(HostPort target, std::unique_ptr<Trail> 
   }
   auto tunnel = std::make_unique<Tunnel>();
   tunnel->trail = std::move(own_trail);
-  tunnel->judge = std::make_unique<TunnelJudge>(session_->engine(), std::move(*permit), &trail);
+  if (peek == Peek::behind) {
+    tunnel->judge = std::make_unique<TunnelJudge>(session_->engine(), std::move(*permit), &trail);
+  }
   const auto time = session_->limits().head_time_max;
   const bool open = co_await establish(time, tunnel->early, trail);
   if (open) tunnel_ = std::move(tunnel);  // for run() to go on with
@@ -158,10 +182,11 @@ Awaitable<bool> Connection::establish(std::chrono::milliseconds time, std::strin
   early = in_.unread();
   in_ = http::InputBuffer();
   client_->expires_after(time);
-  const std::string_view yes = socks_ ? socks_yes : established;
+  std::string_view yes = socks_ ? socks_yes : established;
+  if (captured_) yes = {};  // for all that the client knows it is connected already
   auto written = co_await client_->write_all(yes);
   if (written) {
-    if (!socks_) trail.status(200);
+    if (!socks_ && !captured_) trail.status(200);
   } else {
     client_->close();
   }
@@ -192,9 +217,7 @@ Awaitable<Next> Connection::serve_forward(http::RequestHead& head) {
   if (absolute && loopback(absolute->authority.host)) {
     // Some clients send even NO_PROXY addresses through the proxy: our own reverse form, asked for
     // by URL.
-    ErrorCodeSys code;
-    const auto own = client_->socket().local_endpoint(code);
-    if (!code && own.port() == absolute->authority.port.value()) {
+    if (own_port() == absolute->authority.port.value()) {
       head.target = absolute->path;
       co_return co_await serve_reverse(head);
     }

@@ -2,8 +2,10 @@
 // One client connection, from the first byte to the last: the straight line of the design.
 
 #include <memory>
+#include <optional>
 
 #include "proxy/http/body.hpp"
+#include "proxy/inbound.hpp"
 #include "proxy/net/relay.hpp"
 #include "proxy/net/tcp_stream.hpp"
 #include "proxy/request.hpp"
@@ -17,7 +19,8 @@ class TunnelJudge;
 class Connection {
  public:
   // `own`: the session that its listener belongs to, so that no token is asked for; null otherwise.
-  Connection(Worker& worker, TcpSocket socket, SessionPtr own);
+  // `entrance`: what the client wants where it does not speak to us.
+  Connection(Worker& worker, TcpSocket socket, SessionPtr own, Entrance entrance = {});
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -37,16 +40,20 @@ class Connection {
 
  private:
   friend class Worker;
+  // Whether what the client says first through a tunnel is judged once that is open, or was
+  // already.
+  enum class Peek : std::uint8_t { behind, done };
   std::optional<Problem> identify(const http::RequestHead& head, Trail& trail);
   std::optional<Problem> identify_by(std::string_view token, Trail& trail);
   std::optional<Problem> identify_without_token(Trail& trail);
   std::optional<Problem> identify_reverse(const http::RequestHead& head, Trail& trail);
   std::optional<Problem> bind(SessionPtr session, Trail& trail);
   void unbind();
+  std::uint16_t own_port();  // that the client connected to; 0 where there is none
   Awaitable<Next> serve_one();
   Awaitable<Next> serve_connect(http::RequestHead& head);
-  Awaitable<Next> open_tunnel(HostPort target, std::unique_ptr<Trail> own_trail,
-                              const http::RequestHead* head);
+  Awaitable<Next> open_tunnel(HostPort target, Decision decision, std::unique_ptr<Trail> own_trail,
+                              const http::RequestHead* head, Peek peek = Peek::behind);
   Awaitable<bool> begins_with_socks();
   Awaitable<Next> serve_socks();
   Awaitable<std::optional<Problem>> greet_socks(Trail& trail);
@@ -59,9 +66,22 @@ class Connection {
   Awaitable<void> serve_http_inside(TunnelJudge& judge);
   Awaitable<Next> serve_inside(const Permit& permit, ByteStream& client, http::InputBuffer& inner,
                                bool tls);
+  Awaitable<Next> serve_head_inside(const Permit& permit, ByteStream& client,
+                                    http::InputBuffer& inner, bool tls, http::RequestHead& head,
+                                    Trail& trail);
   Awaitable<Next> serve_forward(http::RequestHead& head);
   Awaitable<Next> serve_reverse(http::RequestHead& head);
   Awaitable<Next> refuse(Trail& trail, const Problem& problem, const http::RequestHead* head);
+  Awaitable<Next> refuse_captured(Trail& trail, const Problem& problem);
+  Awaitable<void> serve_captured();
+  Awaitable<void> serve_inbound();
+  Awaitable<Next> serve_captured_port(HostPort place, std::unique_ptr<Trail> own_trail);
+  std::optional<Problem> find_name(HostPort& place);
+  struct FirstWords;
+  Awaitable<FirstWords> read_first_words(std::chrono::milliseconds silence_max);
+  Awaitable<Next> serve_words(HostPort target, FirstWords words, std::unique_ptr<Trail> own_trail);
+  Awaitable<Next> serve_http_for(Permit permit);
+  Awaitable<Next> serve_http_by_host(HostPort place);
 
   // A tunnel that has been opened. It is served once the coroutines that opened it are gone: it may
   // stay idle for long, and then costs what these frames hold (bench/README.md).
@@ -74,12 +94,16 @@ class Connection {
   Worker& worker_;
   Gateway& gateway_;
   SessionPtr own_;
+  std::shared_ptr<OriginalDestination> captured_;  // null: the client speaks to us
+  std::shared_ptr<const InnerPort> inward_;        // null: it wants to go out
+  std::optional<dns::SyntheticPool::Lease> name_;  // its made-up address stays this name's
   SessionPtr session_;  // of the last request; its rules hold until another token comes
   std::unique_ptr<TcpStream> client_;
   http::InputBuffer in_;
   Upstream upstream_;  // kept between requests of this connection
   std::unique_ptr<Tunnel> tunnel_;
-  ByteStream* current_;  // what cut() closes: the socket, or TLS upon it
+  ByteStream* current_;                    // what cut() closes: the socket, or TLS upon it
+  std::optional<std::uint16_t> own_port_;  // asked for when first wanted
   bool first_ = true;
   bool waiting_ = false;  // for a request's first byte
   bool leaving_ = false;

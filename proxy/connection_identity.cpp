@@ -20,6 +20,16 @@ Problem no_token(std::string detail) {
   return problem;
 }
 
+bool has_phantom(const Session& session, std::string_view tail) {
+  bool has = false;
+  for (const LoadedCredential& credential : session.credentials()) {
+    const std::string_view phantom = credential.phantom;
+    has |= phantom.size() > tail.size() &&
+           equal_constant_time(phantom.substr(phantom.size() - tail.size()), tail);
+  }
+  return has;
+}
+
 constexpr const char* token_wanted = "the proxy wants its session token";
 constexpr const char* token_wrong = "the session token is wrong";
 
@@ -99,6 +109,8 @@ std::optional<Problem> Connection::identify_reverse(const http::RequestHead& hea
   const bool token_absent = head.fields.find("Proxy-Authorization") == nullptr;
   if (own_ || settings.no_auth || !token_absent) return identify(head, trail);
   for (const std::string& tail : intercept::phantom_tails(head)) {
+    // As with tokens: this connection goes on as it began, and nothing is hashed again.
+    if (session_ && has_phantom(*session_, tail)) return bind(session_, trail);
     if (SessionPtr found = worker_.sessions().by_phantom(tail)) {
       const bool same = session_ && session_->name() == found->name();
       return bind(same ? session_ : std::move(found), trail);

@@ -66,26 +66,34 @@ Awaitable<Next> Connection::serve_inside(const Permit& permit, ByteStream& clien
       (head.error().code == ErrorCode::closed || head.error().code == ErrorCode::timeout)) {
     co_return Next::close;
   }
-  Trail trail(worker_, tls ? audit::Way::intercept : audit::Way::connect);
+  const audit::Way plain = captured_ ? audit::Way::captured : audit::Way::connect;
+  Trail trail(worker_, tls ? audit::Way::intercept : plain);
   trail.session(*session_);
   trail.target(target);
   if (!head) {
     const Problem problem = problem_of(head.error(), &target);
     co_return co_await answer_refusal(client, worker_, trail, problem, nullptr);
   }
+  co_return co_await serve_head_inside(permit, client, inner, tls, *head, trail);
+}
+
+Awaitable<Next> Connection::serve_head_inside(const Permit& permit, ByteStream& client,
+                                              http::InputBuffer& inner, bool tls,
+                                              http::RequestHead& head, Trail& trail) {
+  const HostPort& target = permit.target();
   client.never_expires();
-  trail.request(head->method, head->target);
-  if (!host_agrees(*head, target, target.port)) {
-    const Problem problem = mismatch(*head, target);
-    co_return co_await answer_refusal(client, worker_, trail, problem, &*head);
+  trail.request(head.method, head.target);
+  if (!host_agrees(head, target, target.port)) {
+    const Problem problem = mismatch(head, target);
+    co_return co_await answer_refusal(client, worker_, trail, problem, &head);
   }
-  if (head->target.empty() || (head->target.front() != '/' && head->target != "*")) {
+  if (head.target.empty() || (head.target.front() != '/' && head.target != "*")) {
     const Problem problem = bad_target("the request target inside TLS or a tunnel must be a path",
                                        "send the path only");
-    co_return co_await answer_refusal(client, worker_, trail, problem, &*head);
+    co_return co_await answer_refusal(client, worker_, trail, problem, &head);
   }
   RequestContext context{worker_, *session_, client, inner, upstream_};
-  PermittedRequest request{*head, permit, tls, {}, intercept::SubstituteMode::intercept};
+  PermittedRequest request{head, permit, tls, {}, intercept::SubstituteMode::intercept};
   co_return co_await serve_request(context, request, trail);
 }
 

@@ -31,13 +31,17 @@ socks5::Reply reply_for(const Problem& problem) {
 
 }  // namespace
 
-// Looks at the first byte, which no HTTP request begins with.
+// Looks at the first byte, which no HTTP request begins with. Closes where none came: another read
+// behind the end would wait for the deadline, since nothing tells of an end twice.
 Awaitable<bool> Connection::begins_with_socks() {
   if (!worker_.settings().socks5) co_return false;
   if (in_.empty()) {
     const std::span<char> room = in_.prepare(message_bytes_max);
     auto count = co_await client_->read_some(room);
-    if (!count || *count == 0) co_return false;  // reading the head will say what it was
+    if (!count || *count == 0) {
+      client_->close();
+      co_return false;
+    }
     in_.commit(*count);
   }
   co_return in_.unread().front() == socks5::version;
@@ -67,7 +71,9 @@ Awaitable<std::optional<Problem>> Connection::greet_socks(Trail& trail) {
   auto greeting = co_await read_socks(&socks5::parse_greeting);
   if (!greeting) co_return problem_of(greeting.error(), nullptr);
   in_.consume(greeting->size);
-  const bool token_needed = !own_ && !worker_.settings().no_auth;
+  // As it is now: a reload may replace the settings while the client is waited for.
+  const SessionPtr everybodys = worker_.settings().no_auth ? worker_.settings().main : SessionPtr();
+  const bool token_needed = !own_ && !everybodys;
   socks5::Method method = socks5::Method::unacceptable;
   if (greeting->offers_password) method = socks5::Method::password;
   if (greeting->offers_none && !token_needed) method = socks5::Method::none;
@@ -80,14 +86,13 @@ Awaitable<std::optional<Problem>> Connection::greet_socks(Trail& trail) {
   }
   if (method == socks5::Method::none) {
     if (own_) co_return bind(own_, trail);
-    co_return bind(worker_.settings().main, trail);
+    co_return bind(everybodys, trail);
   }
   auto password = co_await read_socks(&socks5::parse_password);
   if (!password) co_return problem_of(password.error(), nullptr);
   std::optional<Problem> nobody;
-  const SessionPtr& main = worker_.settings().main;
-  if (worker_.settings().no_auth && (own_ || main)) {
-    nobody = bind(own_ ? own_ : main, trail);
+  if (everybodys) {
+    nobody = bind(own_ ? own_ : everybodys, trail);
   } else {
     nobody = identify_by(password->password, trail);
   }
@@ -127,7 +132,9 @@ Awaitable<Next> Connection::serve_socks() {
     co_return co_await refuse_socks(trail, problem);
   }
   HostPort target = std::move(*request->target);
-  co_return co_await open_tunnel(std::move(target), std::move(own_trail), nullptr);
+  Decision decision = session_->engine().decide(target);
+  co_return co_await open_tunnel(std::move(target), std::move(decision), std::move(own_trail),
+                                 nullptr);
 }
 
 Awaitable<Next> Connection::refuse_socks(Trail& trail, const Problem& problem) {

@@ -63,13 +63,17 @@ DnsFront::DnsFront(Worker& worker, const DnsSettings& settings)
     : worker_(worker),
       stub_(std::make_unique<dns::StubServer>(
           worker.executor(), *this, *this, stub_options(worker.gateway(), settings),
-          [this](const dns::StubDecision& decision) { record(decision); })) {}
+          [this](const dns::StubDecision& decision) { record(decision); })) {
+  if (worker.made_up_names() != nullptr) made_up_.emplace(*worker.made_up_names());
+}
 
 DnsFront::~DnsFront() = default;
 
 Result<void> DnsFront::serve(DnsSockets sockets) {
-  if (Result<void> udp = stub_->serve_udp(std::move(sockets.udp)); !udp) return udp;
-  return stub_->serve_tcp(std::move(sockets.tcp));
+  if (sockets.udp) {
+    if (Result<void> udp = stub_->serve_udp(std::move(sockets.udp)); !udp) return udp;
+  }
+  return stub_->serve_tcp(std::move(sockets.tcp), std::move(sockets.admits));
 }
 
 void DnsFront::policy_changed() {
@@ -94,8 +98,12 @@ Decision DnsFront::judge(const HostName& name) {
   return refusal;
 }
 
-std::optional<dns::SourceAnswer> DnsFront::at_once(const Permit& /*permit*/, TimePoint /*now*/) {
-  return std::nullopt;
+std::optional<dns::SourceAnswer> DnsFront::at_once(const Permit& permit, TimePoint now) {
+  return made_up_ ? made_up_->at_once(permit, now) : std::nullopt;
+}
+
+std::optional<HostName> DnsFront::name_of(const IpAddress& address) {
+  return made_up_ ? made_up_->name_of(address) : std::nullopt;
 }
 
 Awaitable<dns::SourceAnswer> DnsFront::look_up(Permit permit, TimePoint deadline) {
@@ -117,7 +125,7 @@ Awaitable<dns::SourceAnswer> DnsFront::look_up(Permit permit, TimePoint deadline
 void DnsFront::record(const dns::StubDecision& decision) {
   audit::Log& log = *worker_.gateway().log;
   // What a required log has of a look-up, it has already.
-  if (decision.allowed && decision.times == 1 && log.required()) return;
+  if (decision.allowed && decision.times == 1 && log.required() && !made_up_) return;
   audit::Record record = decision_record(session_.get(), decision.name, decision.allowed);
   record.because = decision.because;
   if (!decision.name.empty()) {
@@ -133,6 +141,11 @@ void DnsFront::record(const dns::StubDecision& decision) {
   }
   const std::size_t slot = session_ ? session_->meters().slot : 0;
   worker_.metrics().decided(record.way, record.because.reason, record.allowed, slot);
+  // Whoever captures is asked what was refused, and a program whose name does not exist goes no
+  // further.
+  if (made_up_ && !record.allowed && !record.host.empty()) {
+    worker_.gateway().refusals.add(record);
+  }
   log.write(std::move(record));
 }
 

@@ -11,6 +11,7 @@
 #include "config/base/fd.hpp"
 #include "dns/answer_source.hpp"
 #include "dns/stub_server.hpp"
+#include "dns/synthetic_answers.hpp"
 #include "proxy/dns_listen.hpp"
 #include "proxy/session.hpp"
 
@@ -37,9 +38,12 @@ class DnsFront final : public dns::NameJudge, public dns::AnswerSource {
   Decision judge(const HostName& name) override;
   std::optional<dns::SourceAnswer> at_once(const Permit& permit, TimePoint now) override;
   Awaitable<dns::SourceAnswer> look_up(Permit permit, TimePoint deadline) override;
+  std::optional<HostName> name_of(const IpAddress& address) override;
   void record(const dns::StubDecision& decision);
 
   Worker& worker_;
+  // Where connections are captured: then nobody is asked for any name.
+  std::optional<dns::SyntheticAnswers> made_up_;
   SessionPtr session_;  // whose policy judges; null: nobody's, and all is refused
   std::unique_ptr<dns::StubServer> stub_;
 };

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -17,9 +18,12 @@ struct DnsSettings {
   std::optional<unsigned> queries_per_second_max;  // from one client address
 };
 
-// One address, UDP and TCP.
+// One address, UDP and TCP; UDP may be absent where there is one thread.
 struct DnsSockets {
   UniqueFd udp, tcp;
+  // Asked for each TCP connection by its accepted socket; false: a stranger's, and it is closed.
+  // Null: all are served.
+  std::function<bool(int accepted)> admits = nullptr;
 };
 
 // Binds both to one port; 0 is any that is free for both. Errors name the address and what is in

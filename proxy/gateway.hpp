@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "dns/stub_server.hpp"
+#include "dns/synthetic_pool.hpp"
 #include "proxy/audit/log.hpp"
 #include "proxy/dns_listen.hpp"
 #include "proxy/metrics/metrics.hpp"
@@ -76,9 +77,9 @@ class DnsHealth {
 
 struct Gateway {
   std::shared_ptr<intercept::CertificateAuthority> ca;
-  std::optional<ServerCertificate> listener_certificate;  // of the listeners that speak TLS
   std::string server_name;
   DnsSettings dns;
+  std::optional<dns::SyntheticOptions> made_up_names;
   std::unique_ptr<audit::Log> log;
   TokenKey token_key = {};
   RefusalList refusals;

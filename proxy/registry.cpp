@@ -20,6 +20,12 @@ Error known_session(const std::string& name) {
                "revoke it first, or choose another name"};
 }
 
+Error shared_token(const std::string& one, const std::string& other) {
+  return Error{Side::client, ErrorCode::bad_input,
+               "the sessions " + one + " and " + other + " have the same token",
+               "give each one of its own: it says whose rules a request has"};
+}
+
 std::shared_ptr<const ProxySettings> make_settings(const Reload& from, SessionPtr main) {
   auto settings = std::make_shared<ProxySettings>();
   settings->limits = from.limits;
@@ -68,6 +74,7 @@ Result<void> SessionRegistry::apply(Reload reload) {
   if (reload.main) reload.sessions.push_back(std::move(*reload.main));
   std::vector<Candidate> candidates;
   std::set<std::string> names;
+  std::map<std::string_view, std::string> tokens;  // whose each is; views into the candidates
   for (SessionSetup& setup : reload.sessions) {
     const std::string name = setup.config.name;
     const auto same = sessions_.find(name);
@@ -75,7 +82,16 @@ Result<void> SessionRegistry::apply(Reload reload) {
     if (taken || !names.insert(name).second) return fail(known_session(name));
     auto candidate = make(std::move(setup));
     if (!candidate) return fail(candidate.error());
+    const std::string_view token = candidate->session->token().expose();
+    const auto [known, fresh] = tokens.emplace(token, name);
+    if (!fresh && !token.empty()) return fail(shared_token(known->second, name));
     candidates.push_back(std::move(*candidate));
+  }
+  std::vector<std::shared_ptr<TlsFront>> fronts;
+  for (std::size_t i = 0; reload.listener_certificate && i < workers_.size(); ++i) {
+    auto front = TlsFront::make(*reload.listener_certificate);
+    if (!front) return fail(front.error());
+    fronts.push_back(std::move(*front));
   }
   std::map<std::string, SessionPtr> before = std::exchange(sessions_, {});
   std::erase_if(before, [this](auto& item) {
@@ -91,6 +107,9 @@ Result<void> SessionRegistry::apply(Reload reload) {
   }
   const auto settings = make_settings(reload, main);
   post([settings](Worker& worker) { worker.use(settings); });
+  for (std::size_t i = 0; i < fronts.size(); ++i) {
+    workers_[i]->post([front = fronts[i]](Worker& worker) { worker.show(front); });
+  }
   for (const auto& [name, session] : before) {
     dismiss(session, reload.cut || sessions_.count(name) == 0);
     remove_socket_files(*session);
@@ -128,6 +147,7 @@ std::vector<SessionPtr> SessionRegistry::all() const {
 
 void SessionRegistry::enter(Candidate candidate, const SessionPtr& predecessor) {
   const SessionPtr session = std::move(candidate.session);
+  if (predecessor) session->continue_from(*predecessor);
   sessions_.emplace(session->name(), session);
   post([session](Worker& worker) { worker.adopt(session); });
   if (predecessor && !candidate.kept.empty()) {

@@ -4,6 +4,7 @@
 #include <optional>
 #include <vector>
 
+#include "proxy/net/tls_context.hpp"
 #include "proxy/session_setup.hpp"
 
 namespace nono {
@@ -12,6 +13,7 @@ namespace nono {
 struct Reload {
   std::optional<SessionSetup> main;
   std::vector<SessionSetup> sessions;  // of the file: what is not among them is revoked
+  std::optional<ServerCertificate> listener_certificate;  // absent: the one there is stays
   Limits limits;
   bool no_auth = false;
   bool socks5 = true;

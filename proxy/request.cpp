@@ -53,15 +53,19 @@ void add_via(Head& head, std::string_view name) {
 class RequestHooks final : public http::ExchangeHooks {
  public:
   RequestHooks(const intercept::Redactor* redactor, std::unique_ptr<http::BodyFilter> guard,
-               ClientWatch& watch, metrics::Metrics& metrics, std::string_view via)
+               ClientWatch& watch, metrics::Metrics& metrics, std::string_view via,
+               const UpstreamProxy* parent)
       : redactor_(redactor),
         guard_(std::move(guard)),
         watch_(watch),
         metrics_(metrics),
-        via_(via) {}
+        via_(via),
+        parent_(parent) {}
   Result<std::unique_ptr<http::BodyFilter>> on_response(http::ResponseHead& response) override {
     watch_.answer_begins();
     metrics_.first_byte_took(Clock::now() - start_);
+    if (parent_ != nullptr && response.status == 407)
+      return fail(wants_other_credentials(*parent_));
     add_via(response, via_);
     if (redactor_ == nullptr) return std::unique_ptr<http::BodyFilter>();
     return redactor_->on_response(response);
@@ -77,7 +81,8 @@ class RequestHooks final : public http::ExchangeHooks {
   std::unique_ptr<http::BodyFilter> guard_;
   ClientWatch& watch_;
   metrics::Metrics& metrics_;
-  std::string_view via_;  // what we call ourselves; empty: nothing
+  std::string_view via_;         // what we call ourselves; empty: nothing
+  const UpstreamProxy* parent_;  // that answers; null: the upstream itself does
   Clock::time_point start_ = Clock::now();
 };
 
@@ -242,6 +247,7 @@ struct Judged {
   std::optional<Problem> problem;
   Because because;
   const intercept::Redactor* redactor = nullptr;
+  const UpstreamProxy* parent = nullptr;  // takes the request itself
   std::string upgrade;
   bool signs_in = false;  // whole connection, not this request
 };
@@ -288,7 +294,7 @@ Awaitable<Result<void>> exchange_once(RequestContext& context, const http::Reque
   }
   ClientWatch watch(context.worker.deadlines(), context.client, *context.upstream.stream);
   RequestHooks hooks(judged.redactor, std::move(guard), watch, context.worker.metrics(),
-                     via_name(context.worker));
+                     via_name(context.worker), judged.parent);
   const http::ExchangeTimes times = times_of(session.limits());
   auto exchanged = co_await http::exchange(context.client, context.client_in, head, judged.upgrade,
                                            *context.upstream.stream, context.upstream.in,
@@ -339,8 +345,9 @@ Awaitable<Next> serve_request(RequestContext& context, PermittedRequest& request
   const Session& session = context.session;
   http::RequestHead& head = request.head;
   const HostPort& target = request.permit.target();
-  const Judged judged = judge(context.worker, session, request, trail);
+  Judged judged = judge(context.worker, session, request, trail);
   const UpstreamProxy* parent = request.tls ? nullptr : parent_for(session.config(), target);
+  judged.parent = parent;
   const OnExit wiped([&] {
     if (judged.redactor != nullptr || parent != nullptr) intercept::wipe_head(head);
   });
@@ -370,6 +377,12 @@ Awaitable<Next> serve_request(RequestContext& context, PermittedRequest& request
         const Problem problem = problem_of(opened.error(), &target);
         co_return co_await answer_refusal(context.client, context.worker, trail, problem, &head);
       }
+    }
+    // Closed meanwhile, because its session was revoked perhaps: what has not left yet stays here.
+    if (!context.client.is_open()) {
+      context.upstream.reset();
+      trail.detail("the connection was closed here before the request was sent");
+      co_return Next::close;
     }
     if (judged.signs_in) context.upstream.personal = true;
     http::ExchangeResult result;

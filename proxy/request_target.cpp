@@ -42,14 +42,15 @@ std::string authority_text(const HostPort& target, Port default_port) {
 bool host_agrees(const http::RequestHead& head, const HostPort& target, Port default_port) {
   const std::string* host = head.fields.find("Host");
   if (host == nullptr) return true;
+  if (*host == authority_text(target, default_port)) return true;  // as it nearly always is
   auto parsed = parse_host_port(*host, default_port);
   return parsed && *parsed == target;
 }
 
-bool connect_host_agrees(const http::RequestHead& head, const HostPort& target,
-                         std::uint16_t own_port) {
-  if (host_agrees(head, target, target.port)) return true;
-  auto named = parse_host_port(*head.fields.find("Host"), http_port);
+bool host_is_proxy(const http::RequestHead& head, std::uint16_t own_port) {
+  const std::string* host = head.fields.find("Host");
+  if (host == nullptr) return false;
+  auto named = parse_host_port(*host, http_port);
   return named && own_port != 0 && named->port.value() == own_port;
 }
 

@@ -24,11 +24,9 @@ std::string authority_text(const HostPort& target, Port default_port);
 // RFC 9112 3.2.2: the target's authority and Host must be the same place.
 bool host_agrees(const http::RequestHead& head, const HostPort& target, Port default_port);
 
-// The same for a CONNECT, where some clients (node's http.request) name the proxy itself in Host.
-// Nothing of the field goes anywhere, so that is no disagreement: `own_port` is the one they
-// connected to.
-bool connect_host_agrees(const http::RequestHead& head, const HostPort& target,
-                         std::uint16_t own_port);
+// Of a CONNECT: some clients (node's http.request) name the proxy itself in Host. Nothing of the
+// field goes anywhere, so that is no disagreement: `own_port` is the one they connected to.
+bool host_is_proxy(const http::RequestHead& head, std::uint16_t own_port);
 
 Problem mismatch(const http::RequestHead& head, const HostPort& target);
 Problem bad_target(std::string detail, std::string fix);

@@ -14,17 +14,30 @@ namespace nono {
 
 namespace {
 
+void write_note(audit::Log& log, std::string text) {
+  audit::Record note;
+  note.kind = audit::Kind::note;
+  note.time = std::chrono::system_clock::now();
+  note.detail = std::move(text);
+  log.write(std::move(note));
+}
+
 class ServerImpl final : public Server {
  public:
   Result<void> prepare(ServerOptions options) {
     gateway_.ca = std::move(options.ca);
     gateway_.server_name = std::move(options.server_name);
+    Reload first;
     if (!options.tls_cert.empty()) {
       auto identity = intercept::read_identity(options.tls_cert, options.tls_key);
       if (!identity) return fail(identity.error());
-      gateway_.listener_certificate = std::move(*identity);
+      first.listener_certificate = std::move(*identity);
     }
     gateway_.dns = options.dns;
+    gateway_.made_up_names = options.made_up_names;
+    if (options.made_up_names && options.threads > 1) {
+      return fail(ErrorCode::internal, "made-up addresses are known to one thread only");
+    }
     version_ = std::move(options.version);
     // Before all others, which may be too many for a name each.
     if (options.main) gateway_.session_names.slot(options.main->config.name);
@@ -38,12 +51,12 @@ class ServerImpl final : public Server {
     auto log = audit::Log::open(std::move(log_options));
     if (!log) return fail(log.error());
     gateway_.log = std::move(*log);
+    for (std::string& text : options.audit_notes) write_note(*gateway_.log, std::move(text));
     for (unsigned index = 0; index < std::max(1U, options.threads); ++index) {
       auto& worker = workers_.emplace_back(std::make_unique<Worker>(gateway_));
       if (auto done = worker->prepare(); !done) return done;
     }
     registry_ = std::make_unique<SessionRegistry>(workers_);
-    Reload first;
     first.main = std::move(options.main);
     first.sessions = std::move(options.sessions);
     first.limits = options.limits;
@@ -52,10 +65,23 @@ class ServerImpl final : public Server {
     first.via = options.via;
     if (auto applied = registry_->apply(std::move(first)); !applied) return applied;
     for (ListenerSetup& setup : options.listeners) {
+      if (setup.captured) {
+        workers_.front()->listen(std::move(setup.socket), {std::move(setup.captured), nullptr});
+        continue;
+      }
       auto sockets = listen_for_threads(std::move(setup.socket), workers_.size());
       if (!sockets) return fail(sockets.error());
       for (std::size_t index = 0; index < workers_.size(); ++index) {
-        workers_[index]->listen(std::move((*sockets)[index]), setup.trusted, setup.tls);
+        workers_[index]->listen(std::move((*sockets)[index]), setup.trusted, setup.tls,
+                                setup.admits);
+      }
+    }
+    if (!options.inbound.empty()) {
+      auto queue = std::make_shared<InnerSocketQueue>(workers_.front()->executor(),
+                                                      std::move(options.inner_sockets));
+      for (InboundSetup& setup : options.inbound) {
+        auto port = std::make_shared<const InnerPort>(InnerPort{queue, setup.port});
+        workers_.front()->listen(std::move(setup.socket), {nullptr, std::move(port)});
       }
     }
     for (DnsSockets& pair : options.dns_listeners) {

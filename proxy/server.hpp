@@ -10,8 +10,11 @@
 #include <vector>
 
 #include "config/base/fd.hpp"
+#include "dns/synthetic_pool.hpp"
 #include "proxy/audit/record.hpp"
+#include "proxy/capture.hpp"
 #include "proxy/dns_listen.hpp"
+#include "proxy/inbound.hpp"
 #include "proxy/listen.hpp"
 #include "proxy/net/asio.hpp"
 #include "proxy/reload.hpp"
@@ -29,6 +32,18 @@ struct ListenerSetup {
   UniqueFd socket;       // listening
   bool trusted = false;  // this listener is the main session's identity: no token needed
   bool tls = false;      // clients speak TLS to it; needs ServerOptions::tls_cert
+  // Clients do not know of us: where each wanted to go. They are the main session's. Null: clients
+  // speak to a proxy.
+  std::shared_ptr<OriginalDestination> captured = nullptr;
+  // Asked for each connection by its accepted socket; false: a stranger's, and it is closed. Null:
+  // all are served.
+  std::function<bool(int accepted)> admits = nullptr;
+};
+
+// A port of this machine that leads to the sandboxed program's server of the same port.
+struct InboundSetup {
+  UniqueFd socket;  // listening
+  Port port;
 };
 
 struct ServerOptions {
@@ -37,9 +52,14 @@ struct ServerOptions {
   std::shared_ptr<intercept::CertificateAuthority>
       ca;  // null: a host that needs interception is refused
   std::vector<ListenerSetup> listeners;
+  std::vector<InboundSetup> inbound;
+  std::shared_ptr<InnerSockets> inner_sockets;  // for `inbound`
   std::string tls_cert, tls_key;  // PEM files for listeners that speak TLS; empty: there are none
   std::vector<DnsSockets> dns_listeners;  // DNS is answered there, by the main session's rules
   DnsSettings dns;
+  // Where connections are captured: DNS answers with made-up addresses, and a connection to one is
+  // for the name behind it. Needs a single thread.
+  std::optional<dns::SyntheticOptions> made_up_names;
   unsigned threads = 1;
   Limits limits;                // until the session of a connection is known
   bool no_auth = false;         // loopback only: every request is taken as the main session's
@@ -49,6 +69,7 @@ struct ServerOptions {
   bool audit_required = false;  // refuse what cannot be recorded
   std::uint64_t audit_rotate_bytes = 0;  // a new file beyond that size; 0: never
   unsigned audit_keep = 0;               // rotated files that stay; 0: all
+  std::vector<std::string> audit_notes;  // sentences that the log begins with
   std::function<void(const audit::Record&)>
       on_record;                     // called on the audit thread for each record
   std::string server_name = "nono";  // in Proxy-Status

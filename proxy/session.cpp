@@ -1,5 +1,8 @@
 #include "proxy/session.hpp"
 
+#include <fmt/format.h>
+
+#include "dns/hosts_file.hpp"
 #include "proxy/net/tls_context.hpp"
 
 namespace nono {
@@ -13,6 +16,12 @@ Result<void> check_upstream_roots(const SessionConfig& config) {
   auto made = ClientTlsContext::make(config.upstream_ca_files);
   if (!made) return fail(made.error());
   return {};
+}
+
+std::string path_and_version(const std::string& path) {
+  const dns::FileVersion version = dns::FileVersion::of(path);
+  return fmt::format("{} {} {} {} {}.{}", path, version.device, version.inode, version.size,
+                     version.seconds, version.nanoseconds);
 }
 
 Result<void> check_dns_servers(const SessionConfig& config) {
@@ -42,6 +51,9 @@ Session::Session(SessionSetup setup)
       origin_(setup.origin),
       created_(std::chrono::system_clock::now()),
       connects_(setup.limits.session_connects_per_second_max) {
+  for (const std::string& file : config_.upstream_ca_files) {
+    upstream_roots_.push_back(path_and_version(file));
+  }
   for (const SessionListener& listener : setup.listeners) places_.push_back(listener.place);
   if (setup.ttl) expires_ = std::chrono::steady_clock::now() + *setup.ttl;
 }

@@ -46,6 +46,9 @@ class Session {
   const std::string& identity() const { return identity_; }
   const SessionConfig& config() const { return config_; }
   const std::vector<LoadedCredential>& credentials() const { return credentials_; }
+  // The files of its further roots, each as it was when the session was made: what is built of them
+  // serves all sessions that name the same ones, until a file changes.
+  const std::vector<std::string>& upstream_roots() const { return upstream_roots_; }
   // One per credential; null without a secret.
   const intercept::Redactor* redactor(std::size_t index) const { return redactors_[index].get(); }
   const intercept::PhantomScanner& phantoms() const { return *phantoms_; }
@@ -63,8 +66,11 @@ class Session {
   // Once, before any connection has it.
   void count_in(SessionMeters meters);
   const SessionMeters& meters() const { return meters_; }
-  SessionUse& use() { return use_; }
-  const SessionUse& use() const { return use_; }
+  // Its use goes on where that of the session ends which it replaces: whose connections may go on
+  // too. Before any connection has it.
+  void continue_from(const Session& predecessor) { use_ = predecessor.use_; }
+  SessionUse& use() { return *use_; }
+  const SessionUse& use() const { return *use_; }
   RateLimit& connects() { return connects_; }
 
  private:
@@ -72,6 +78,7 @@ class Session {
 
   SessionConfig config_;
   std::string identity_;
+  std::vector<std::string> upstream_roots_;
   std::vector<LoadedCredential> credentials_;
   std::vector<std::unique_ptr<intercept::Redactor>> redactors_;
   std::unique_ptr<intercept::PhantomScanner> phantoms_;
@@ -84,7 +91,7 @@ class Session {
   std::chrono::system_clock::time_point created_;
   std::optional<std::chrono::steady_clock::time_point> expires_;
   SessionMeters meters_;
-  SessionUse use_;
+  std::shared_ptr<SessionUse> use_ = std::make_shared<SessionUse>();
   RateLimit connects_;
 };
 

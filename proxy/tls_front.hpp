@@ -12,13 +12,15 @@ namespace nono {
 
 class Worker;
 
-// One per worker whose listeners speak TLS; used on its thread.
+// One per worker whose listeners speak TLS; used on its thread. A certificate that was read again
+// is another front: who came to the old one stays with it.
 class TlsFront {
  public:
-  static Result<std::unique_ptr<TlsFront>> make(const ServerCertificate& certificate);
+  static Result<std::shared_ptr<TlsFront>> make(const ServerCertificate& certificate);
 
   // Serves one client to its end. The connection inside is `own`'s, or asks for a token.
-  Awaitable<void> serve(Worker& worker, TcpSocket socket, SessionPtr own);
+  static Awaitable<void> serve(std::shared_ptr<TlsFront> front, Worker& worker, TcpSocket socket,
+                               SessionPtr own);
 
  private:
   explicit TlsFront(const ServerCertificate& certificate) : source_(certificate) {}

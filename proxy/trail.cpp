@@ -46,8 +46,9 @@ Awaitable<Result<void>> Trail::allow(const Because& because) {
   opened_ = true;
   metrics_.decided(record_.way, because.reason, true, slot());
   if (credential_) metrics_.credential_used(session_->meters().credentials[*credential_]);
-  audit::Record decision = record_;
-  co_return co_await gateway_.log->commit(std::move(decision));
+  if (gateway_.log->required()) co_return co_await gateway_.log->commit(record_);
+  gateway_.log->write(record_);
+  co_return Result<void>{};
 }
 
 void Trail::observed(const Refusal& refusal) {
@@ -91,6 +92,7 @@ void Trail::moved(std::uint64_t to_upstream, std::uint64_t to_client) {
 }
 
 Trail::~Trail() {
+  if (retired_) return;
   if (!decided_) {
     // A way out that forgot to decide would be a bug; the log says so rather than nothing.
     record_.allowed = false;

@@ -37,6 +37,10 @@ class Trail {
   // The decision no, and what was answered. After allow(): the failure that ended the request.
   void refuse(const Problem& problem);
 
+  // It turns out that nothing is decided here: requests follow that have trails of their own, or
+  // none does.
+  void retire() { retired_ = true; }
+
   void address(const IpAddress& address) { record_.address = address.to_string(); }
   void status(int status) { record_.status = status; }
   void moved(std::uint64_t to_upstream, std::uint64_t to_client);
@@ -53,6 +57,7 @@ class Trail {
   std::chrono::steady_clock::time_point start_;
   bool decided_ = false;
   bool opened_ = false;
+  bool retired_ = false;
 };
 
 }  // namespace nono

@@ -13,8 +13,6 @@ namespace {
 
 constexpr std::size_t method_bytes_max = 32;
 
-enum class Looks : std::uint8_t { unknown_yet, like_http, otherwise };
-
 bool is_blank(char c) {
   return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
@@ -33,10 +31,10 @@ bool equal_letters(char a, char b) {
 
 // Whether `text` begins one of the methods that servers know, or is one.
 bool begins_method(std::string_view text) {
-  constexpr std::string_view methods[] = {
-      "GET",  "HEAD", "POST", "PUT",      "DELETE",    "CONNECT", "OPTIONS", "TRACE",  "PATCH",
-      "COPY", "MOVE", "LOCK", "PROPFIND", "PROPPATCH", "UNLOCK",  "MKCOL",   "REPORT", "SEARCH",
-      "PRI"};
+  constexpr std::string_view methods[] = {"GET",     "HEAD",    "POST",     "PUT",       "DELETE",
+                                          "CONNECT", "OPTIONS", "TRACE",    "PATCH",     "COPY",
+                                          "MOVE",    "LOCK",    "PROPFIND", "PROPPATCH", "UNLOCK",
+                                          "MKCOL",   "REPORT",  "SEARCH",   "PRI"};
   return std::any_of(std::begin(methods), std::end(methods), [&](std::string_view method) {
     return text.size() <= method.size() &&
            std::equal(text.begin(), text.end(), method.begin(), equal_letters);
@@ -49,9 +47,11 @@ bool begins_target(std::string_view text) {
          text.front() == 'H';
 }
 
-// Whether any server could take this for an HTTP/1 request, lenient ones too: a word, and "HTTP/" in
-// the rest of its line. SMTP's EHLO and many others begin as HTTP does: the line's end tells. Where
-// it has not come, what is waited for must look like it: other protocols end no lines.
+}  // namespace
+
+// Whether any server could take this for an HTTP/1 request, lenient ones too: a word, and "HTTP/"
+// in the rest of its line. SMTP's EHLO and many others begin as HTTP does: the line's end tells.
+// Where it has not come, what is waited for must look like it: other protocols end no lines.
 Looks look_at(std::string_view bytes) {
   while (!bytes.empty() && is_blank(bytes.front())) bytes.remove_prefix(1);
   const auto end = std::find_if(bytes.begin(), bytes.end(), is_blank);
@@ -74,8 +74,6 @@ Looks look_at(std::string_view bytes) {
       std::search(line.begin(), line.end(), version.begin(), version.end(), equal_letters);
   return found == line.end() ? Looks::otherwise : Looks::like_http;
 }
-
-}  // namespace
 
 FirstBytesJudge::Verdict TunnelJudge::refuse(std::string detail, std::string fix) {
   refusal_.because = Because{Reason::authority_mismatch, permit_.because().rule};

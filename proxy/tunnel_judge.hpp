@@ -11,6 +11,10 @@ namespace nono {
 
 class Trail;
 
+// Whether a client that begins like this speaks HTTP/1.
+enum class Looks : std::uint8_t { unknown_yet, like_http, otherwise };
+Looks look_at(std::string_view bytes);
+
 class TunnelJudge final : public FirstBytesJudge {
  public:
   // The engine must outlive the judge; so must the trail, which is told what is of note. It may be

@@ -87,6 +87,8 @@ struct Worker::Listener {
   SteadyTimer retry;
   bool trusted = false;
   bool tls = false;
+  Entrance entrance;
+  std::function<bool(int)> admits;
   SessionPtr session;  // whose own it is
   std::string asked;
 };
@@ -103,16 +105,16 @@ Worker::~Worker() {
 }
 
 Result<void> Worker::prepare() {
+  if (gateway_.made_up_names) {
+    auto pool = dns::SyntheticPool::make(*gateway_.made_up_names);
+    if (!pool) return fail(pool.error());
+    made_up_names_ = std::move(*pool);
+  }
   if (gateway_.ca) {
     leaves_ = std::make_unique<intercept::LeafCache>(gateway_.ca);
     auto server_tls = ServerTlsContext::make(*leaves_);
     if (!server_tls) return fail(server_tls.error());
     server_tls_ = std::move(*server_tls);
-  }
-  if (gateway_.listener_certificate) {
-    auto front = TlsFront::make(*gateway_.listener_certificate);
-    if (!front) return fail(front.error());
-    tls_front_ = std::move(*front);
   }
   return {};
 }
@@ -142,7 +144,7 @@ Result<dns::Resolver*> Worker::resolver(const Session& session) {
 }
 
 Result<ClientTlsContext*> Worker::client_tls(const Session& session) {
-  auto& context = client_tls_[session.config().upstream_ca_files];
+  auto& context = client_tls_[session.upstream_roots()];
   if (!context) {
     auto made = ClientTlsContext::make(session.config().upstream_ca_files);
     if (!made) return fail(made.error());
@@ -183,10 +185,18 @@ std::chrono::milliseconds Worker::silence() {
   return {};
 }
 
-void Worker::listen(UniqueFd socket, bool trusted, bool tls) {
+void Worker::listen(UniqueFd socket, bool trusted, bool tls, std::function<bool(int)> admits) {
   auto listener = std::make_shared<Listener>(executor(), std::move(socket));
   listener->trusted = trusted;
   listener->tls = tls;
+  listener->admits = std::move(admits);
+  start(std::move(listener));
+}
+
+void Worker::listen(UniqueFd socket, Entrance entrance) {
+  auto listener = std::make_shared<Listener>(executor(), std::move(socket));
+  listener->trusted = true;
+  listener->entrance = std::move(entrance);
   start(std::move(listener));
 }
 
@@ -278,44 +288,48 @@ Awaitable<void> Worker::accept_loop(std::shared_ptr<Listener> listener) {
         metrics_.accept_paused(-1);
         break;
       }
+      if (listener->admits && !listener->admits(fd.get())) continue;
       TcpSocket socket(executor());
       ErrorCodeSys failed;
       socket.assign(net::ip::tcp::v4(), fd.get(), failed);
       if (failed) continue;
       [[maybe_unused]] const int owned_by_socket = fd.release();
       metrics_.connection_accepted();
-      if (!admit(socket, listener->tls)) continue;
+      if (!admit(socket, *listener)) continue;
       SessionPtr own = listener->trusted ? settings_->main : listener->session;
       if (listener->tls) {
         spawn_behind_tls(std::move(socket), std::move(own));
       } else {
-        spawn(std::move(socket), std::move(own));
+        spawn(std::move(socket), std::move(own), listener->entrance);
       }
     }
   }
 }
 
-bool Worker::admit(TcpSocket& socket, bool tls) {
+bool Worker::admit(TcpSocket& socket, const Listener& listener) {
   // Handshakes that have not become connections yet hold memory and descriptors too.
   const std::size_t open = gateway_.connections.load(std::memory_order_relaxed);
   const std::size_t most = settings_->limits.connections_max;
-  if (open >= most || (tls && behind_tls_ >= most)) {
-    turn_away(socket, tls, too_many(), metrics::TurnedAway::all_full);
+  if (open >= most || (listener.tls && behind_tls_ >= most)) {
+    turn_away(socket, listener, too_many(), metrics::TurnedAway::all_full);
     return false;
   }
   if (!settings_->connects->take(std::chrono::steady_clock::now())) {
-    turn_away(socket, tls, too_fast(), metrics::TurnedAway::rate);
+    turn_away(socket, listener, too_fast(), metrics::TurnedAway::rate);
     return false;
   }
   return true;
 }
 
-void Worker::turn_away(TcpSocket& socket, bool tls, const Problem& problem,
+void Worker::turn_away(TcpSocket& socket, const Listener& listener, const Problem& problem,
                        metrics::TurnedAway why) {
+  audit::Way way = audit::Way::forward;
+  if (listener.entrance.captured) way = audit::Way::captured;
+  if (listener.entrance.inward) way = audit::Way::inbound;
   metrics_.connection_refused(why);
-  metrics_.decided(audit::Way::forward, problem.reason, false, 0);
+  metrics_.decided(way, problem.reason, false, 0);
   metrics_.responded(problem.status);
-  if (!tls) {
+  if (!listener.tls && !listener.entrance.any()) {
     const std::string answer = render(problem, gateway_.server_name, false, false, true);
     [[maybe_unused]] const ssize_t sent =
         ::send(socket.native_handle(), answer.data(), answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -323,7 +337,7 @@ void Worker::turn_away(TcpSocket& socket, bool tls, const Problem& problem,
   audit::Record record;
   record.time = std::chrono::system_clock::now();
   record.connection = gateway_.next_id.fetch_add(1, std::memory_order_relaxed);
-  record.way = audit::Way::forward;
+  record.way = way;
   record.because.reason = Reason::limit;
   record.status = problem.status;
   record.detail = problem.detail;
@@ -342,8 +356,9 @@ void Worker::turn_away(TcpSocket& socket, bool tls, const Problem& problem,
                 [this, doomed](const std::exception_ptr&) { --draining_; });
 }
 
-void Worker::spawn(TcpSocket socket, SessionPtr own) {
-  auto connection = std::make_unique<Connection>(*this, std::move(socket), std::move(own));
+void Worker::spawn(TcpSocket socket, SessionPtr own, Entrance entrance) {
+  auto connection =
+      std::make_unique<Connection>(*this, std::move(socket), std::move(own), std::move(entrance));
   Connection& running = *connection;
   net::co_spawn(executor(), running.run(),
                 [owned = std::move(connection)](const std::exception_ptr& escaped) {
@@ -358,7 +373,7 @@ void Worker::spawn(TcpSocket socket, SessionPtr own) {
 
 void Worker::spawn_behind_tls(TcpSocket socket, SessionPtr own) {
   ++behind_tls_;
-  net::co_spawn(executor(), tls_front_->serve(*this, std::move(socket), std::move(own)),
+  net::co_spawn(executor(), TlsFront::serve(tls_front_, *this, std::move(socket), std::move(own)),
                 [this](const std::exception_ptr&) {
                   --behind_tls_;
                   if (!destroying_) finish_if_idle();

@@ -10,6 +10,8 @@
 
 #include "config/base/fd.hpp"
 #include "dns/resolver.hpp"
+#include "dns/synthetic_pool.hpp"
+#include "proxy/capture.hpp"
 #include "proxy/dns_listen.hpp"
 #include "proxy/gateway.hpp"
 #include "proxy/intercept/ca.hpp"
@@ -34,8 +36,12 @@ class Worker {
   // Builds what can fail. Call once, before run().
   Result<void> prepare();
   // `trusted`: who connects here is the main session. Otherwise a token is asked for.
-  // `tls`: clients speak TLS to it, by the gateway's certificate.
-  void listen(UniqueFd socket, bool trusted, bool tls = false);
+  // `tls`: clients speak TLS to it, by what show() was given.
+  // `admits`: who does not pass it is a stranger, and cut off.
+  void listen(UniqueFd socket, bool trusted, bool tls = false,
+              std::function<bool(int)> admits = nullptr);
+  // Who connects here does not speak to us, and is the main session. Before run().
+  void listen(UniqueFd socket, Entrance entrance);
   // A listener of a session's own; `asked` names it for hand_over().
   void listen(UniqueFd socket, const SessionPtr& session, std::string asked);
   // Answers DNS there, by the main session's rules. Before run(). Error: io.
@@ -54,6 +60,8 @@ class Worker {
 
   // On this thread, or before run().
   void use(std::shared_ptr<const ProxySettings> settings);
+  // Who connects to a listener that speaks TLS gets `front` from now on.
+  void show(std::shared_ptr<TlsFront> front) { tls_front_ = std::move(front); }
   void adopt(const SessionPtr& session) {
     table_.add(session);
     pool_.admit(*session);
@@ -67,7 +75,7 @@ class Worker {
   // For connections, on this thread.
   // Serves a connected client from now on; of the session `own`, or by its token where that is
   // null.
-  void spawn(TcpSocket socket, SessionPtr own);
+  void spawn(TcpSocket socket, SessionPtr own, Entrance entrance = {});
   Gateway& gateway() { return gateway_; }
   metrics::Metrics& metrics() { return metrics_; }
   const ProxySettings& settings() const { return *settings_; }
@@ -75,6 +83,7 @@ class Worker {
   Executor executor() { return context_.get_executor(); }
   Deadlines& deadlines() { return deadlines_; }
   UpstreamPool& pool() { return pool_; }
+  dns::SyntheticPool* made_up_names() { return made_up_names_.get(); }  // null: there are none
   Result<dns::Resolver*> resolver(const Session& session);
   Result<ClientTlsContext*> client_tls(const Session& session);
   ServerTlsContext* server_tls() {
@@ -87,8 +96,9 @@ class Worker {
   void resolved(dns::AnsweredBy by, const Error* error);
   void await_readable(StreamDescriptor& descriptor, std::function<void()> handler);
   Awaitable<void> accept_loop(std::shared_ptr<Listener> listener);
-  bool admit(TcpSocket& socket, bool tls);
-  void turn_away(TcpSocket& socket, bool tls, const Problem& problem, metrics::TurnedAway why);
+  bool admit(TcpSocket& socket, const Listener& listener);
+  void turn_away(TcpSocket& socket, const Listener& listener, const Problem& problem,
+                 metrics::TurnedAway why);
   void spawn_behind_tls(TcpSocket socket, SessionPtr own);
   void begin_stop(std::chrono::milliseconds grace);
   void finish_if_idle();
@@ -104,10 +114,11 @@ class Worker {
   // Sessions mostly agree on these, so they are kept by what they depend on. Made when first used.
   std::vector<std::pair<std::vector<HostPort>, std::unique_ptr<dns::Resolver>>> resolvers_;
   std::map<std::vector<std::string>, std::unique_ptr<ClientTlsContext>> client_tls_;
+  std::unique_ptr<dns::SyntheticPool> made_up_names_;
   std::unique_ptr<DnsFront> dns_;  // null where nobody asks us for names
   std::unique_ptr<intercept::LeafCache> leaves_;
   std::unique_ptr<ServerTlsContext> server_tls_;
-  std::unique_ptr<TlsFront> tls_front_;  // null where no listener speaks TLS
+  std::shared_ptr<TlsFront> tls_front_;  // null where no listener speaks TLS
   std::vector<std::shared_ptr<Listener>> listeners_;
   std::vector<std::unique_ptr<StreamDescriptor>> watched_;
   std::vector<Connection*> connections_;  // alive, for closing them; each knows its place

@@ -13,6 +13,7 @@
 #include "config/base/endpoints.hpp"
 #include "config/base/error.hpp"
 #include "config/base/fd.hpp"
+#include "sandbox/backend.hpp"
 
 namespace nono::sandbox {
 
@@ -44,11 +45,31 @@ enum class Network : std::uint8_t {
   blocked,  // own network namespace, no listener at all
 };
 
+enum class AllPorts : std::uint8_t {
+  off,        // only the ports that are listed
+  automatic,  // every port where the kernel can redirect them (TPROXY), otherwise those listed
+  required,   // every port, or start() fails
+};
+
+// Which connections that do not go to the proxy are caught, in Network::proxied. What is not caught
+// is refused.
+struct Capture {
+  std::vector<Port> ports;  // listened on at every address, unless every port is redirected
+  AllPorts all_ports = AllPorts::off;  // redirecting spares 127.0.0.0/8 and ::1
+  std::vector<Port> loopback_ports;    // listened on in any case, for connections to loopback
+  bool dns = false;                    // UDP and TCP 53 at every address
+};
+
+class RegisteredPorts;
+
 struct SandboxPlan {
-  std::vector<std::string> argv;  // argv[0] as the command sees it
-  std::string executable;         // resolved absolute path
-  std::vector<std::string> env;   // NAME=VALUE, complete
-  std::string cwd;                // start directory
+  Backend backend = Backend::netns;
+  std::vector<Weakness> accepted;  // of the notify backend
+  std::vector<Port> listen_ports;  // the same: where the command may listen on the host's 127.0.0.1
+  std::vector<std::string> argv;   // argv[0] as the command sees it
+  std::string executable;          // resolved absolute path
+  std::vector<std::string> env;    // NAME=VALUE, complete
+  std::string cwd;                 // start directory
   std::vector<FsGrant> grants;
   std::vector<FsDeny> denies;
   std::vector<std::string>
@@ -57,9 +78,24 @@ struct SandboxPlan {
   UnixSockets unix_sockets = UnixSockets::denied;
   Network network = Network::proxied;
   ProxyEndpoints proxy;
+  Capture capture;
+  bool diagnose = false;  // note the files that were wanted and not granted; slower, no less strict
   // Runs in place of the command, inside the finished sandbox; its result is the exit code. For the
   // self-check and for tests: argv and executable are then not used.
   std::function<int()> probe;
+};
+
+// A file that the command wanted and did not get.
+struct DeniedPath {
+  enum class Access : std::uint8_t {
+    read,   // or execute
+    write,  // what it holds
+    make,   // or remove, or rename: its folder changes
+  };
+  std::string path;
+  Access access = Access::read;
+  std::string denied_by;       // the rule that denies it; empty: no grant names it
+  bool beside_denied = false;  // its folder holds what is always denied, and is not to be granted
 };
 
 // How the command ended, as waitpid tells.
@@ -69,21 +105,61 @@ struct ExitStatus {
   std::string problem;  // why the command could not be executed (code 126 or 127), otherwise empty
 };
 
+// Sockets made inside the sandbox's network namespace, handed over by SCM_RIGHTS. Each was checked
+// to belong to another namespace than ours.
+struct SandboxSockets {
+  UniqueFd proxy;  // listening
+  // Listening. The own address of a connection accepted here is where its client wanted to go:
+  // getsockname(2), an IPv4 address mapped into IPv6.
+  std::vector<UniqueFd> captured;
+  bool all_ports = false;     // every port is redirected to them
+  UniqueFd dns_udp, dns_tcp;  // bound to every address; the second listens
+};
+
 // A started sandbox, waiting for go(). Destroying it before go() ends it; destroying it later kills
 // what is left. Used from one thread.
 class SandboxChannel {
  public:
   virtual ~SandboxChannel() = default;
-  // The TCP listeners made inside the sandbox's network namespace, handed over by SCM_RIGHTS; empty
-  // unless Network::proxied. Each was checked to belong to another namespace than ours.
-  virtual std::vector<UniqueFd> take_listeners() = 0;
+  // All empty unless Network::proxied.
+  virtual SandboxSockets take_sockets() = 0;
+  // Of the notify backend: its sockets stand on the host's loopback. A connection accepted there is
+  // the command's only if it is registered here, and where it wanted to go is what was registered.
+  // Null in other backends.
+  virtual std::shared_ptr<RegisteredPorts> registered_ports() const { return nullptr; }
+  // What could be had only in part, as sentences for the user.
+  virtual std::vector<std::string> warnings() const { return {}; }
+  // False where any program of the machine can reach the sockets, so that a token has to identify
+  // ours.
+  virtual bool listeners_are_private() const { return true; }
   virtual int pidfd() const = 0;  // readable when the launcher has ended; owned by this
   virtual Result<void> go() = 0;  // lets the command start
   // Forwards a signal to the command. A terminal's signals (Ctrl-C, Ctrl-Z) reach it anyway:
   // forward what another process sent to us (si_code <= 0), SIGCONT among it.
   virtual Result<void> signal(int number) = 0;
+
+  // Sockets for connections towards the command's own servers: TCP, made inside the sandbox's
+  // network namespace once the command runs. Each one that was asked for is brought, or said not to
+  // come, in the order of asking. False: the sandbox has ended, or is too busy.
+  virtual bool ask_for_inner_socket(bool v6) = 0;
+  struct InnerSocket {
+    enum class State : std::uint8_t {
+      none_yet,
+      one,
+      none,  // this one could not be made
+      over,  // the sandbox has ended
+    };
+    State state = State::none_yet;
+    UniqueFd socket;  // not connected, non-blocking
+  };
+  virtual InnerSocket take_inner_socket() = 0;
+  // Readable when take_inner_socket() has something to say; owned by this.
+  virtual int inner_sockets_fd() const = 0;
+
   // Reaps; call when pidfd() is readable (blocks otherwise). An error says what set-up step failed.
   virtual Result<ExitStatus> wait() = 0;
+  // After wait(), with SandboxPlan::diagnose: each once. Empty where it is not supported.
+  virtual std::vector<DeniedPath> denied_paths() const { return {}; }
 };
 
 // Forks the launcher. Must be called while the process has one thread, and before it changes signal
@@ -104,6 +180,9 @@ class SandboxChannel {
 // Always there without a grant: a fresh read-only /proc, /dev/{null,zero,full,random,urandom,tty},
 // an own /dev/pts, and the private temporary directories. Grants at or below /proc and /dev/pts
 // mean nothing more.
+//
+// The notify backend has no private /proc, /dev/pts and temporary directories: its command gets a
+// directory of its own in TMPDIR, and makes no terminals.
 Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan);
 
 }  // namespace nono::sandbox

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "config/base/error.hpp"
+#include "sandbox/backend.hpp"
 
 namespace nono::sandbox {
 
@@ -23,10 +24,10 @@ struct SelfCheck {
   bool can_enforce = false;  // every check held
 };
 
-// Runs in forked processes, so the caller stays as it is (dumpable, its descriptors and signals
+// Of one backend. Runs in forked processes, so the caller stays as it is (dumpable, its descriptors and signals
 // untouched); uses loopback and a temporary directory of its own, takes some ten milliseconds and
 // at most half a minute. Must be called while the process has one thread. A machine that cannot
 // sandbox is no error but a failed check; an error is a failure to find out.
-Result<SelfCheck> self_check();
+Result<SelfCheck> self_check(Backend backend = Backend::netns);
 
 }  // namespace nono::sandbox

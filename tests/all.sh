@@ -19,16 +19,18 @@ run_ctest() {
   closing_lines+=("$name: $(grep -E '^[0-9]+% tests passed' "$log")")
 }
 
-# The SDK that the end-to-end tests drive. Without a package index the tests that need it say so and skip.
-make_sdk_venv() {
-  local venv=build/venv
-  [ -e "$venv/.ready" ] && return 0
-  say "a virtual environment with the vendor's SDK"
+# The SDK that the end-to-end tests drive, and Prometheus's own parser. Without a package index the tests that need
+# them say so and skip.
+make_test_venv() {
+  local venv=build/venv packages='openai prometheus_client'
+  [ "$(cat "$venv/.ready" 2> /dev/null)" = "$packages" ] && return 0
+  say "a virtual environment with $packages"
   /usr/bin/python3 -m venv "$venv"
-  if "$venv/bin/pip" install -q --disable-pip-version-check openai; then
-    touch "$venv/.ready"
+  # shellcheck disable=SC2086  # a list of names
+  if "$venv/bin/pip" install -q --disable-pip-version-check $packages; then
+    echo "$packages" > "$venv/.ready"
   else
-    echo "bootstrap: no SDK: pip could not install openai; its tests will be skipped by name"
+    echo "bootstrap: pip could not install $packages; the tests that need them will be skipped by name"
   fi
 }
 
@@ -44,7 +46,7 @@ in_network() {
 
 run_all_tests() {
   mkdir -p build
-  make_sdk_venv
+  make_test_venv
   export NONO_TEST_VENV="$PWD/build/venv"
   # Reports of the sanitizers name functions and lines.
   export ASAN_SYMBOLIZER_PATH=/usr/bin/llvm-symbolizer-19
@@ -61,11 +63,16 @@ run_all_tests() {
   # threads are GLib's, which TSan cannot see into.)
   run_ctest tsan build/tsan -R '^(dns|net|proxy):'
 
-  local area areas=(base config policy dns keystore http intercept net metrics admin proxy cli)
+  local area areas=(base config policy dns keystore seatbelt http intercept net metrics admin proxy cli)
   local targets=()
   for area in "${areas[@]}"; do targets+=("${area}_tests"); done
   build gcc "${targets[@]}"
   run_ctest gcc build/gcc -R "^($(IFS='|'; echo "${areas[*]}")):"
+
+  say "the sandbox for macOS"
+  tests/seatbelt/link_check.sh build/zig 2>&1 | tee build/macos.log ||
+    die "the macOS sandbox does not compile or link; all output is in build/macos.log"
+  closing_lines+=("macOS: $(tail -n 1 build/macos.log)")
 
   build fuzz fuzz_targets
   say "fuzzing"
@@ -74,7 +81,7 @@ run_all_tests() {
   closing_lines+=("fuzz: $(grep -c ' runs, ' build/fuzz.log) targets found nothing")
 
   build release nono
-  NONO_TEST_BINARY="$PWD/build/release/nono" run_ctest --own-network release build/debug -R '^e2e:'
+  NONO_TEST_BINARY="$PWD/build/release/nono" run_ctest --own-network release build/debug -R '^(e2e|escape):'
 
   say "a soak of one minute"
   /usr/bin/python3 tests/e2e/soak.py --nono build/release/nono --minutes 1 2>&1 | tee build/soak.log ||

@@ -71,8 +71,14 @@ IpAddress IpAddress::unmapped() const {
 
 std::string IpAddress::to_string() const {
   std::array<char, INET6_ADDRSTRLEN> text{};
-  ::inet_ntop(v4_ ? AF_INET : AF_INET6, bytes_.data(), text.data(), text.size());
-  return text.data();
+  if (!v4_) return ::inet_ntop(AF_INET6, bytes_.data(), text.data(), text.size());
+  // Every request says its addresses several times, and inet_ntop() prints by sprintf().
+  char* end = text.data();
+  for (std::size_t at = 0; at < 4; ++at) {
+    if (at > 0) *end++ = '.';
+    end = std::to_chars(end, text.data() + text.size(), bytes_[at]).ptr;
+  }
+  return {text.data(), end};
 }
 
 Result<Cidr> Cidr::parse(std::string_view text) {

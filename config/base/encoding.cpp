@@ -180,4 +180,40 @@ std::string json_escape(std::string_view bytes, bool escape_slash) {
   return out;
 }
 
+namespace {
+
+// The size of the character that `rest` begins with, 0 if that is none.
+std::size_t utf8_size(std::string_view rest) {
+  const auto octet = [&](std::size_t at) -> unsigned {
+    return at < rest.size() ? static_cast<unsigned char>(rest[at]) : 0U;
+  };
+  const auto follows = [&](std::size_t at, unsigned from = 0x80, unsigned to = 0xbf) {
+    return octet(at) >= from && octet(at) <= to;
+  };
+  const unsigned first = octet(0);
+  if (first < 0x80) return 1;
+  if (first >= 0xc2 && first <= 0xdf) return follows(1) ? 2 : 0;
+  if (first >= 0xe0 && first <= 0xef) {
+    const bool second = follows(1, first == 0xe0 ? 0xa0 : 0x80, first == 0xed ? 0x9f : 0xbf);
+    return second && follows(2) ? 3 : 0;
+  }
+  if (first >= 0xf0 && first <= 0xf4) {
+    const bool second = follows(1, first == 0xf0 ? 0x90 : 0x80, first == 0xf4 ? 0x8f : 0xbf);
+    return second && follows(2) && follows(3) ? 4 : 0;
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::size_t utf8_prefix(std::string_view bytes) {
+  std::size_t at = 0;
+  while (at < bytes.size()) {
+    const std::size_t size = utf8_size(bytes.substr(at));
+    if (size == 0) break;
+    at += size;
+  }
+  return at;
+}
+
 }  // namespace nono

@@ -32,4 +32,8 @@ std::string json_escape(std::string_view bytes, bool escape_slash = false);
 
 bool is_base64_char(char c);  // of either alphabet, without '='
 
+// How many of the first bytes are whole UTF-8 characters (RFC 3629: none of them overlong, a
+// surrogate or beyond U+10FFFF): all of them where the text is UTF-8.
+std::size_t utf8_prefix(std::string_view bytes);
+
 }  // namespace nono

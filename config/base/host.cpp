@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 
 #include "config/base/idna.hpp"
@@ -207,8 +208,13 @@ Result<Host> parse_host(std::string_view text) {
 
 std::string HostPort::to_string() const {
   const bool brackets = !host.is_name() && !host.address().is_v4();
-  return fmt::format("{}{}{}:{}", brackets ? "[" : "", host.to_string(), brackets ? "]" : "",
-                     port.value());
+  std::array<char, 5> digits{};
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), port.value()).ptr;
+  std::string text = host.to_string();
+  if (brackets) text = '[' + text + ']';
+  text += ':';
+  text.append(digits.data(), end);
+  return text;
 }
 
 Result<HostPort> parse_host_port(std::string_view text, std::optional<Port> default_port) {

@@ -16,6 +16,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t environment_max = 256;
+constexpr int depth_max = 32;  // no entry comes near; what walks through values calls itself
 constexpr std::int64_t ttl_seconds_max = 366LL * 24 * 3600;
 
 tl::unexpected<Error> bad(std::string what) {
@@ -108,12 +109,15 @@ Result<void> take_ttl(json& root) {
 Result<SessionRequest> parse_session_request(std::string& body) {
   const OnExit wiped([&] { wipe(body.data(), body.size()); });
   DuplicateKeys duplicates;
+  bool too_deep = false;
   const auto look = [&](int depth, json::parse_event_t event, json& value) {
-    return duplicates(depth, event, value);
+    too_deep = too_deep || depth > depth_max;
+    return depth <= depth_max && duplicates(depth, event, value);
   };
   json root = json::parse(body, look, false);
   // Whatever goes wrong from here on: the values may be keys.
   const OnExit dom_wiped([&] { wipe_strings(root); });
+  if (too_deep) return bad(fmt::format("the body is nested more than {} deep", depth_max));
   if (root.is_discarded()) return bad("the body is no JSON text");
   if (!root.is_object()) return bad("the body must be a JSON object");
   if (!duplicates.found().empty()) return bad("duplicate key " + duplicates.found());
@@ -122,6 +126,10 @@ Result<SessionRequest> parse_session_request(std::string& body) {
   if (auto taken = take_extends(root, out); !taken) return fail(taken.error());
   if (auto taken = take_ttl(root); !taken) return fail(taken.error());
   if (root.contains("token")) return bad("token: the proxy makes it");
+  // Who asks need not be who may write where the proxy may.
+  if (root.contains("env_file")) {
+    return bad("env_file: who makes a session writes it (nono session create --env-file)");
+  }
   out.entry = root.dump();
   return out;
 }

@@ -13,27 +13,23 @@ void add_digits(std::string& out, std::uint64_t value) {
   out.append(digits, end.ptr);
 }
 
-void add_key(std::string& out, std::string_view key) {
-  out += ",\"";
-  out += key;
-  out += "\":";
-}
-
+// `key` comes with what stands around it: `,"host":`.
 void add_text(std::string& out, std::string_view key, std::string_view value) {
   if (value.empty()) return;
-  add_key(out, key);
+  out += key;
   append_json_string(out, value);
 }
 
 void add_number(std::string& out, std::string_view key, std::uint64_t value) {
-  add_key(out, key);
+  out += key;
   add_digits(out, value);
 }
 
-void add_padded(std::string& out, unsigned value, unsigned width) {
-  char digits[4];
-  for (unsigned at = width; at-- > 0; value /= 10) digits[at] = static_cast<char>('0' + value % 10);
-  out.append(digits, width);
+char* put_padded(char* at, unsigned value, unsigned width) {
+  for (unsigned place = width; place-- > 0; value /= 10) {
+    at[place] = static_cast<char>('0' + value % 10);
+  }
+  return at + width;
 }
 
 // 2026-01-31T12:00:00.000Z; the years 0 to 9999.
@@ -42,20 +38,29 @@ void add_utc(std::string& out, std::chrono::system_clock::time_point time) {
   const auto day = std::chrono::floor<std::chrono::days>(whole);
   const std::chrono::year_month_day date(day);
   const std::chrono::hh_mm_ss clock(whole - day);
-  add_padded(out, static_cast<unsigned>(static_cast<int>(date.year())), 4);
-  out += '-';
-  add_padded(out, static_cast<unsigned>(date.month()), 2);
-  out += '-';
-  add_padded(out, static_cast<unsigned>(date.day()), 2);
-  out += 'T';
-  add_padded(out, static_cast<unsigned>(clock.hours().count()), 2);
-  out += ':';
-  add_padded(out, static_cast<unsigned>(clock.minutes().count()), 2);
-  out += ':';
-  add_padded(out, static_cast<unsigned>(clock.seconds().count()), 2);
-  out += '.';
-  add_padded(out, static_cast<unsigned>(clock.subseconds().count()), 3);
-  out += 'Z';
+  char text[24];
+  char* at = put_padded(text, static_cast<unsigned>(static_cast<int>(date.year())), 4);
+  *at++ = '-';
+  at = put_padded(at, static_cast<unsigned>(date.month()), 2);
+  *at++ = '-';
+  at = put_padded(at, static_cast<unsigned>(date.day()), 2);
+  *at++ = 'T';
+  at = put_padded(at, static_cast<unsigned>(clock.hours().count()), 2);
+  *at++ = ':';
+  at = put_padded(at, static_cast<unsigned>(clock.minutes().count()), 2);
+  *at++ = ':';
+  at = put_padded(at, static_cast<unsigned>(clock.seconds().count()), 2);
+  *at++ = '.';
+  at = put_padded(at, static_cast<unsigned>(clock.subseconds().count()), 3);
+  *at++ = 'Z';
+  out.append(text, sizeof text);
+}
+
+// Needs no escaping, as nearly all text does not.
+bool is_plain(std::string_view text) {
+  bool plain = true;  // no early end: this shape becomes vector code
+  for (const char c : text) plain &= (c >= 0x20) & (c <= 0x7e) & (c != '"') & (c != '\\');
+  return plain;
 }
 
 void begin_line(std::string& out, std::uint64_t sequence,
@@ -65,7 +70,7 @@ void begin_line(std::string& out, std::uint64_t sequence,
   out += ",\"time\":\"";
   add_utc(out, time);
   out += '"';
-  add_text(out, "kind", to_string(kind));
+  add_text(out, R"(,"kind":)", to_string(kind));
 }
 
 // What a note says, for people.
@@ -117,6 +122,8 @@ std::string_view to_string(Way way) {
       return "dns";
     case Way::socks5:
       return "socks5";
+    case Way::inbound:
+      return "inbound";
     case Way::admin:
       return "admin";
   }
@@ -125,6 +132,11 @@ std::string_view to_string(Way way) {
 
 void append_json_string(std::string& out, std::string_view text) {
   out += '"';
+  if (is_plain(text)) {
+    out += text;
+    out += '"';
+    return;
+  }
   std::size_t copied = 0;
   for (std::size_t at = 0; at < text.size(); ++at) {
     const auto byte = static_cast<unsigned char>(text[at]);
@@ -146,44 +158,45 @@ void append_json_string(std::string& out, std::string_view text) {
 
 void append_open(std::string& out, const Record& record, std::uint64_t sequence) {
   begin_line(out, sequence, record.time, record.kind);
-  add_text(out, "session", record.session);
+  add_text(out, R"(,"session":)", record.session);
   if (record.kind != Kind::note) {
-    add_number(out, "connection", record.connection);
-    add_text(out, "way", to_string(record.way));
+    add_number(out, R"(,"connection":)", record.connection);
+    add_text(out, R"(,"way":)", to_string(record.way));
   }
   if (record.kind == Kind::decision) {
-    add_text(out, "decision", record.allowed ? "allow" : "refuse");
-    add_text(out, "reason", to_string(record.because.reason));
-    add_text(out, "rule", record.because.rule);
+    add_text(out, R"(,"decision":)", record.allowed ? "allow" : "refuse");
+    add_text(out, R"(,"reason":)", to_string(record.because.reason));
+    add_text(out, R"(,"rule":)", record.because.rule);
   }
   // An end that we brought about ourselves says why.
   if (record.kind == Kind::end && !record.allowed) {
-    add_text(out, "reason", to_string(record.because.reason));
+    add_text(out, R"(,"reason":)", to_string(record.because.reason));
   }
-  add_text(out, "host", record.host);
-  if (record.port != 0) add_number(out, "port", record.port);
-  add_text(out, "method", record.method);
-  add_text(out, "path", record.path);
-  add_text(out, "credential", record.credential);
-  add_text(out, "address", record.address);
-  if (record.status > 0) add_number(out, "status", static_cast<std::uint64_t>(record.status));
-  add_text(out, "detail", record.detail);
+  add_text(out, R"(,"host":)", record.host);
+  if (record.port != 0) add_number(out, R"(,"port":)", record.port);
+  add_text(out, R"(,"method":)", record.method);
+  add_text(out, R"(,"path":)", record.path);
+  add_text(out, R"(,"credential":)", record.credential);
+  add_text(out, R"(,"address":)", record.address);
+  if (record.status > 0)
+    add_number(out, R"(,"status":)", static_cast<std::uint64_t>(record.status));
+  add_text(out, R"(,"detail":)", record.detail);
   if (record.kind == Kind::end) {
-    add_number(out, "bytes_to_upstream", record.bytes_to_upstream);
-    add_number(out, "bytes_to_client", record.bytes_to_client);
+    add_number(out, R"(,"bytes_to_upstream":)", record.bytes_to_upstream);
+    add_number(out, R"(,"bytes_to_client":)", record.bytes_to_client);
     const auto micros = std::max(record.duration, std::chrono::microseconds(0));
-    add_number(out, "duration_us", static_cast<std::uint64_t>(micros.count()));
+    add_number(out, R"(,"duration_us":)", static_cast<std::uint64_t>(micros.count()));
   }
 }
 
 void append_open(std::string& out, const Note& note, std::chrono::system_clock::time_point time,
                  std::uint64_t sequence) {
   begin_line(out, sequence, time, Kind::note);
-  add_text(out, "detail", sentence(note));
-  add_text(out, "continues", note.continues);
-  if (note.lost > 0) add_number(out, "lost", note.lost);
-  if (note.fragment_bytes > 0) add_number(out, "fragment_bytes", note.fragment_bytes);
-  add_text(out, "fragment", note.fragment);
+  add_text(out, R"(,"detail":)", sentence(note));
+  add_text(out, R"(,"continues":)", note.continues);
+  if (note.lost > 0) add_number(out, R"(,"lost":)", note.lost);
+  if (note.fragment_bytes > 0) add_number(out, R"(,"fragment_bytes":)", note.fragment_bytes);
+  add_text(out, R"(,"fragment":)", note.fragment);
 }
 
 }  // namespace nono::audit

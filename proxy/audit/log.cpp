@@ -201,7 +201,7 @@ class Log::Writer {
 
   bool required() const { return options_.required; }
 
-  void push(Record record, Done done) {
+  void push(Record&& record, Done done) {
     const bool urgent = done != nullptr;
     const Clock::time_point now = urgent ? Clock::now() : Clock::time_point();
     std::unique_lock lock(mutex_);
@@ -210,7 +210,7 @@ class Log::Writer {
       return;
     }
     room_.wait(lock, [this] { return queue_.size() < queue_max || stopping_; });
-    queue_.push_back(Entry{std::move(record), std::move(done), now});
+    queue_.emplace_back(std::move(record), std::move(done), now);
     const bool half_full = queue_.size() == queue_max / 2;
     if (!thread_.joinable()) thread_ = std::thread([this] { work(); });
     hurry_ = hurry_ || urgent || half_full;

@@ -11,7 +11,7 @@
 namespace nono::audit {
 
 enum class Kind : std::uint8_t { decision, end, note };
-enum class Way : std::uint8_t { connect, forward, reverse, intercept, captured, dns, admin, socks5 };
+enum class Way : std::uint8_t { connect, forward, reverse, intercept, captured, dns, admin, socks5, inbound };
 
 struct Record {
   Kind kind = Kind::decision;

@@ -92,6 +92,13 @@ std::string credentials_line(const std::vector<LoadedCredential>& credentials) {
   return text;
 }
 
+// Behind the name: at most five lines are had.
+std::string sandbox_words(const std::vector<std::string>& notes) {
+  std::string text;
+  for (const std::string& note : notes) text += ", " + printable(note);
+  return text;
+}
+
 std::string sockets_line(const SessionConfig& config) {
   std::vector<std::string> paths;
   for (const PathGrant& socket : config.sockets) paths.push_back(socket.path);
@@ -107,7 +114,7 @@ std::string banner_text(const BannerFacts& facts) {
   std::string text =
       "nono " NONO_VERSION +
       (config.name.empty() || config.name == "default" ? "" : " (" + printable(config.name) + ")") +
-      "\n";
+      sandbox_words(facts.sandbox) + "\n";
   text += line("files", files);
   if (config.unix_inside) text += line("sockets", sockets_line(config));
   text += line("network", network_line(config.network));
@@ -135,6 +142,7 @@ std::string full_text(const BannerFacts& facts) {
     text += line("denied by " + printable(origin), join(paths, paths.size()));
   }
   for (const std::string& runtime : config.runtimes) text += line("runtime", printable(runtime));
+  for (const std::string& note : facts.sandbox) text += line("sandbox", printable(note));
   if (config.unix_inside) text += "Unix sockets\n" + line("inside", sockets_line(config));
   text += "network\n" + line("mode", network_line(config.network));
   for (const HostRule& rule : config.network.allow) {

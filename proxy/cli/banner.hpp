@@ -14,6 +14,7 @@ struct BannerFacts {
   const SessionConfig& config;
   const std::vector<LoadedCredential>& credentials;  // as far as they are loaded
   const std::vector<std::string>& withheld;          // names of variables kept back
+  std::vector<std::string> sandbox = {};             // what is weaker than usual, as sentences
 };
 
 // At most five lines, each ending in a line break; long lists are cut and counted.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 
@@ -19,6 +20,7 @@
 #include "proxy/cli/private_directory.hpp"
 #include "proxy/cli/process.hpp"
 #include "proxy/cli/proxy_control.hpp"
+#include "proxy/cli/session_env.hpp"
 #include "proxy/cli/session_settings.hpp"
 #include "proxy/cli/signals.hpp"
 #include "proxy/intercept/bundle.hpp"
@@ -45,6 +47,7 @@ struct Proxy {
   Listening listening;
   std::vector<std::string> dns_places;
   OpenListeners open;
+  std::vector<SessionEnv> envs;  // of the file's sessions
 };
 
 Result<std::shared_ptr<intercept::CertificateAuthority>> make_authority(Proxy& proxy) {
@@ -115,6 +118,12 @@ Result<void> listen(Proxy& proxy, bool several_threads) {
     Result<HostPort> address = local_address(socket.socket);
     if (address) {
       const bool loopback = classify(address->host.address()) == AddressClass::loopback;
+      if (!loopback && proxy.plan.no_auth) {
+        return fail(ErrorCode::bad_input,
+                    "--no-auth is for loopback only, and systemd's socket " + address->to_string() +
+                        " is not on it",
+                    "bind it to 127.0.0.1, or let clients send the token");
+      }
       if (!loopback && proxy.plan.tls_cert.empty() && !proxy.options.insecure_listen) {
         return fail(
             ErrorCode::bad_input,
@@ -123,6 +132,7 @@ Result<void> listen(Proxy& proxy, bool several_threads) {
                 "clear",
             "bind it to 127.0.0.1, give --tls-cert and --tls-key, or say --insecure-listen");
       }
+      proxy.listening.off_loopback = proxy.listening.off_loopback || !loopback;
       if (!proxy.listening.authority) proxy.listening.authority = address->to_string();
     }
     proxy.listening.places.push_back(address ? address->to_string() : "a socket of systemd's");
@@ -198,9 +208,11 @@ void say_at_start(const Proxy& proxy) {
         "the preset token is short enough to be guessed; openssl rand -hex 32 makes a better one");
   }
   for (const PlannedSession& session : plan.sessions) {
+    const auto has_file = [&](const SessionEnv& env) { return env.session == session.config.name; };
     if (session.token_preset || !session.listen.empty()) continue;
+    if (std::any_of(proxy.envs.begin(), proxy.envs.end(), has_file)) continue;
     log(LogLevel::warn, "nobody knows the token of session " + session.config.name +
-                            ": give it token: env://NAME or a listener of its own");
+                            ": give it an env_file, token: env://NAME or a listener of its own");
   }
   log(LogLevel::info, "the proxy confines nobody: only programs that use it are filtered");
   if (proxy.options.common.verbose > 0 && !proxy.bundle_path.empty()) {
@@ -236,11 +248,11 @@ Result<void> announce(const Proxy& proxy) {
     const Variables variables = proxy_variables(access, plan.main->credentials);
     if (format == EnvFileFormat::github) {
       // Before the file is written, so that no later line of the job can show them.
-      std::string masks = "::add-mask::" + plan.main->token + "\n";
+      std::vector<std::string> secrets{plan.main->token};
       for (const PlannedCredential& credential : plan.main->credentials) {
-        masks += "::add-mask::" + credential.phantom + "\n";
+        secrets.push_back(credential.phantom);
       }
-      print_out(masks);
+      print_out(github_masks(secrets));
     }
     Result<void> written = write_env_file(absolute(*file, proxy.user), format, variables);
     if (!written) return written;
@@ -321,36 +333,62 @@ Result<void> open_status(const Proxy& proxy, Server& server) {
   return {};
 }
 
-// Serves until told to stop.
-int run_server(Proxy& proxy, Server& server) {
+ProxyPlace place_of(const Proxy& proxy) {
   ProxyPlace place;
   place.authority = proxy.listening.authority.value_or("");
   place.bundle_path = proxy.bundle_path;
   place.tls = !proxy.plan.tls_cert.empty();
+  place.off_loopback = proxy.listening.off_loopback;
   place.several_threads = proxy.options.threads.value_or(proxy.plan.file.threads.value_or(1)) > 1;
-  ProxyControl control(server, proxy.options, proxy.user, proxy.log, proxy.plan.file, place,
-                       std::move(proxy.keepsakes), proxy.open);
+  return place;
+}
+
+// The files whose change is a reload: nono.yaml and the certificate of the listeners, wherever a
+// reload finds that.
+std::vector<std::unique_ptr<FileWatch>> watch_files(const Proxy& proxy, Server& server,
+                                                    ProxyControl& control) {
+  std::vector<std::unique_ptr<FileWatch>> watches;
+  if (!proxy.plan.file.reload_on_change) return watches;
+  const auto watch = [&](const std::string& path, const char* why) {
+    watches.push_back(std::make_unique<FileWatch>(server.executor(), absolute(path, proxy.user),
+                                                  [&control, why] { control.reload(why); }));
+    return watches.back().get();
+  };
+  if (proxy.options.config) watch(*proxy.options.config, "the file has changed");
+  if (proxy.plan.tls_cert.empty()) return watches;
+  FileWatch* const cert = watch(proxy.plan.tls_cert, "the listeners' certificate has changed");
+  FileWatch* const key = watch(proxy.plan.tls_key, "the listeners' key has changed");
+  control.on_certificate(
+      [cert, key, &proxy](const std::string& cert_path, const std::string& key_path) {
+        cert->follow(absolute(cert_path, proxy.user));
+        key->follow(absolute(key_path, proxy.user));
+      });
+  return watches;
+}
+
+// Serves until told to stop.
+int run_server(Proxy& proxy, Server& server) {
+  ProxyControl control(server, proxy.options, proxy.user, proxy.log, proxy.plan.file,
+                       place_of(proxy), std::move(proxy.keepsakes), proxy.open);
   auto beside = std::make_unique<admin::AdminThread>();
   Result<std::optional<admin::AdminSocket>> socket = open_admin(proxy, control, *beside);
   if (!socket) return complain(socket.error());
   int stops = 0;
   server.on_readable(proxy.signals.fd(), [&] { on_signal(proxy, server, control, stops); });
-  std::unique_ptr<FileWatch> watch;
-  if (proxy.options.config && proxy.plan.file.reload_on_change) {
-    watch =
-        std::make_unique<FileWatch>(server.executor(), absolute(*proxy.options.config, proxy.user),
-                                    [&] { control.reload("the file has changed"); });
-  }
+  std::vector<std::unique_ptr<FileWatch>> watches = watch_files(proxy, server, control);
   if (Result<void> opened = open_status(proxy, server); !opened) return complain(opened.error());
   beside->start();
+  if (Result<void> written = control.write_env_files(proxy.envs); !written) {
+    return complain(written.error());
+  }
   if (Result<void> said = announce(proxy); !said) return complain(said.error());
   server.on_end([&] {
-    watch.reset();
     // A key store that does not answer cannot be made to; all that is ours is on disk by now.
     if (!control.finish(control_time_max)) {
       remove_sockets(proxy);
       std::_Exit(0);
     }
+    watches.clear();  // no job is left that would have them follow
     beside.reset();
   });
   server.run();
@@ -379,6 +417,9 @@ int serve(Proxy& proxy) {
   if (Result<void> planned = plan_audit(proxy, server); !planned) return complain(planned.error());
   server.on_record = [log = proxy.log](const audit::Record& record) { say_decision(log, record); };
   server.version = NONO_VERSION;
+  auto envs = session_envs(proxy.plan.file.sessions, server.sessions, place_of(proxy));
+  if (!envs) return complain(envs.error());
+  proxy.envs = std::move(*envs);
   say_at_start(proxy);
   Result<std::unique_ptr<Server>> made = Server::make(std::move(server));
   if (!made) return complain(made.error());
@@ -403,7 +444,7 @@ int proxy_command(const ProxyOptions& options, const UserContext& user) {
   Step<ProxyPlan> plan = make_plan(options, user, keepsakes);
   if (!plan) return complain(plan.error().error, plan.error().exit_code);
   const Logger log(level_of(options, plan->file));
-  Proxy proxy{options, user, *signals, log, std::move(*plan), std::move(keepsakes), {},
+  Proxy proxy{options, user, *signals, log, std::move(*plan), std::move(keepsakes), {}, {},
               {},      {},   {},       {}};
   return serve(proxy);
 }

@@ -7,12 +7,14 @@
 #include <csignal>
 
 #include "proxy/cli/banner.hpp"
+#include "proxy/cli/capture_plan.hpp"
 #include "proxy/cli/commands.hpp"
 #include "proxy/cli/console.hpp"
 #include "proxy/cli/credentials.hpp"
-#include "proxy/cli/footer.hpp"
+#include "proxy/cli/diagnosis.hpp"
 #include "proxy/cli/process.hpp"
 #include "proxy/cli/run_plan.hpp"
+#include "proxy/cli/run_sandbox.hpp"
 #include "proxy/cli/signals.hpp"
 #include "proxy/intercept/bundle.hpp"
 #include "proxy/intercept/ca.hpp"
@@ -27,7 +29,7 @@ void say_what_holds(const RunOptions& options, const RunPlan& plan,
   for (const std::string& warning : plan.warnings) warn(options.common, warning);
   const bool verbose = options.common.verbose > 0;
   if (options.common.silent || (!verbose && !stderr_is_terminal())) return;
-  const BannerFacts facts{plan.config, credentials, plan.withheld};
+  const BannerFacts facts{plan.config, credentials, plan.withheld, plan.sandbox_notes};
   print_err(verbose ? full_text(facts) : banner_text(facts));
   if (verbose && !plan.audit_log.empty())
     print_err("audit log " + printable(plan.audit_log) + "\n");
@@ -69,6 +71,24 @@ int finish(sandbox::SandboxChannel& channel) {
   return status->code;
 }
 
+// Before anything starts: a port that is taken is an error of the start. The sandbox closes them.
+Result<void> bind_listen_ports(RunPlan& plan) {
+  for (const Port port : plan.config.listen_ports) {
+    Result<UniqueFd> socket = listen_tcp(IpAddress::v4({127, 0, 0, 1}), port.value(), false);
+    if (!socket) return fail(socket.error());
+    plan.inbound.push_back(InboundSetup{std::move(*socket), port});
+  }
+  return {};
+}
+
+// What was refused, after the run.
+void explain(const RunOptions& options, int exit_code, const std::vector<audit::Record>& refusals,
+             const sandbox::SandboxChannel& channel) {
+  if (options.common.silent) return;
+  const RunFacts facts{exit_code, options.diagnose, refusals, channel.denied_paths()};
+  print_err(options.diagnostics_json ? diagnostics_json(facts) : diagnostics_text(facts));
+}
+
 // No proxy: waits for the command and passes signals on.
 int run_without_proxy(sandbox::SandboxChannel& channel, const Signals& signals) {
   if (const Result<void> started = channel.go(); !started) {
@@ -95,11 +115,39 @@ Result<std::shared_ptr<intercept::CertificateAuthority>> make_authority(const Ru
   return authority;
 }
 
+// Sockets of the sandbox's network, for connections to the command's servers.
+class SocketsInside final : public InnerSockets {
+ public:
+  explicit SocketsInside(sandbox::SandboxChannel& channel) : channel_(channel) {}
+  bool ask(bool v6) override { return channel_.ask_for_inner_socket(v6); }
+  Taken take() override {
+    sandbox::SandboxChannel::InnerSocket inner = channel_.take_inner_socket();
+    using State = sandbox::SandboxChannel::InnerSocket::State;
+    switch (inner.state) {
+      case State::one:
+        return {Taken::State::one, std::move(inner.socket)};
+      case State::none:
+        return {Taken::State::none, {}};
+      case State::over:
+        return {Taken::State::over, {}};
+      case State::none_yet:
+        break;
+    }
+    return {};
+  }
+  int fd() const override { return channel_.inner_sockets_fd(); }
+
+ private:
+  sandbox::SandboxChannel& channel_;
+};
+
 Result<std::unique_ptr<Server>> make_server(const RunOptions& options, const UserContext& user,
                                             RunPlan& plan,
                                             std::vector<LoadedCredential> credentials,
+                                            sandbox::SandboxSockets sockets,
                                             sandbox::SandboxChannel& channel) {
   ServerOptions server;
+  server.audit_notes = plan.sandbox_notes;
   if (plan.directory) {
     auto authority = make_authority(options, user, plan);
     if (!authority) return fail(authority.error());
@@ -110,10 +158,9 @@ Result<std::unique_ptr<Server>> make_server(const RunOptions& options, const Use
   session.config = plan.config;
   session.credentials = std::move(credentials);
   session.token = Secret(plan.token);
-  for (UniqueFd& socket : channel.take_listeners()) {
-    // Only this sandbox can reach it, so it is the session's identity.
-    server.listeners.push_back(ListenerSetup{std::move(socket), true});
-  }
+  listen_inside(std::move(sockets), channel, server);
+  server.inbound = std::move(plan.inbound);
+  if (!server.inbound.empty()) server.inner_sockets = std::make_shared<SocketsInside>(channel);
   server.audit_log = plan.audit_log;
   server.audit_required = options.policy.audit_required;
   return Server::make(std::move(server));
@@ -158,12 +205,15 @@ int run_with_proxy(const RunOptions& options, const UserContext& user, RunPlan& 
     if (!credential.secret) return complain(credential.missing);
   }
   plan.warnings.insert(plan.warnings.end(), loaded->warnings.begin(), loaded->warnings.end());
+  sandbox::SandboxSockets sockets = channel.take_sockets();
+  const std::string partly = capture_warning(plan.config, plan.sandbox.capture, sockets.all_ports);
+  if (!partly.empty()) plan.warnings.push_back(partly);
   say_what_holds(options, plan, loaded->credentials);
   Result<std::unique_ptr<Server>> server =
-      make_server(options, user, plan, std::move(loaded->credentials), channel);
+      make_server(options, user, plan, std::move(loaded->credentials), std::move(sockets), channel);
   if (!server) return complain(server.error());
   const int exit_code = serve(**server, channel, signals);
-  if (!options.common.silent) print_err(footer_text((*server)->refusals()));
+  explain(options, exit_code, (*server)->refusals(), channel);
   return exit_code;
 }
 
@@ -174,9 +224,11 @@ int run_command(const RunOptions& options, const UserContext& user) {
   if (!plan) return complain(plan.error().error, plan.error().exit_code);
   if (options.dry_run) return dry_run(options, *plan);
 
+  if (Result<void> bound = bind_listen_ports(*plan); !bound) return complain(bound.error());
   // The fork. There is one thread and no key in memory yet; signals and limits are still the
   // user's.
-  Result<std::unique_ptr<sandbox::SandboxChannel>> channel = sandbox::start(plan->sandbox);
+  Result<std::unique_ptr<sandbox::SandboxChannel>> channel =
+      start_run_sandbox(options, user, *plan);
   if (!channel) {
     const bool ours = channel.error().code == ErrorCode::bad_input;
     return complain(channel.error(), ours ? exit_error : exit_no_sandbox);
@@ -191,6 +243,7 @@ int run_command(const RunOptions& options, const UserContext& user) {
   } else {
     say_what_holds(options, *plan, {});
     exit_code = run_without_proxy(**channel, *signals);
+    explain(options, exit_code, {}, **channel);
   }
   look_at_missing_denies(options, plan->config);
   return exit_code;

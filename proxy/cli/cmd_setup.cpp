@@ -62,30 +62,67 @@ std::string as_text(const std::vector<sandbox::CheckResult>& checks) {
   return text;
 }
 
+struct BackendCheck {
+  sandbox::Backend backend;
+  sandbox::SelfCheck check;
+};
+
+std::string title(const BackendCheck& one) {
+  const bool first = one.backend == sandbox::Backend::netns;
+  return std::string(sandbox::to_string(one.backend)) +
+         (first ? " backend (namespaces; used where it works)\n"
+                : " backend (no namespaces; used otherwise)\n");
+}
+
+// Which of them a run gets.
+std::string verdict(const std::vector<BackendCheck>& backends) {
+  for (const BackendCheck& one : backends) {
+    if (!one.check.can_enforce) continue;
+    return "This machine can sandbox, with the " + std::string(sandbox::to_string(one.backend)) +
+           " backend.\n";
+  }
+  return "This machine cannot sandbox.\n";
+}
+
+nlohmann::json as_json(const std::vector<BackendCheck>& backends) {
+  nlohmann::json all = nlohmann::json::object();
+  for (const BackendCheck& one : backends) {
+    all[std::string(sandbox::to_string(one.backend))] = {{"can_enforce", one.check.can_enforce},
+                                                         {"checks", as_json(one.check.checks)}};
+  }
+  return all;
+}
+
 }  // namespace
 
 int setup_command(const SetupOptions& options, const UserContext& user) {
-  // Forks, so it comes before the keyring starts its threads.
-  const Result<sandbox::SelfCheck> sandbox = sandbox::self_check();
-  if (!sandbox) return complain(sandbox.error(), exit_no_sandbox);
+  // These fork, so they come before the keyring starts its threads.
+  std::vector<BackendCheck> backends;
+  bool can_enforce = false;
+  for (const sandbox::Backend backend : {sandbox::Backend::netns, sandbox::Backend::notify}) {
+    Result<sandbox::SelfCheck> check = sandbox::self_check(backend);
+    if (!check) return complain(check.error(), exit_no_sandbox);
+    can_enforce = can_enforce || check->can_enforce;
+    backends.push_back({backend, std::move(*check)});
+  }
+  const sandbox::SelfCheck& machine = backends.front().check;
   const std::vector<sandbox::CheckResult> services = check_services(user);
   if (options.json) {
     const nlohmann::json result{{"version", NONO_VERSION},
-                                {"kernel", sandbox->kernel},
-                                {"landlock_abi", sandbox->landlock_abi},
-                                {"can_enforce", sandbox->can_enforce},
-                                {"sandbox", as_json(sandbox->checks)},
+                                {"kernel", machine.kernel},
+                                {"landlock_abi", machine.landlock_abi},
+                                {"can_enforce", can_enforce},
+                                {"backends", as_json(backends)},
                                 {"services", as_json(services)}};
     print_out(result.dump(2) + "\n");
   } else {
-    std::string text = "nono " NONO_VERSION ", kernel " + printable(sandbox->kernel) +
-                       ", Landlock ABI " + std::to_string(sandbox->landlock_abi) + "\n";
-    text += "sandbox\n" + as_text(sandbox->checks);
+    std::string text = "nono " NONO_VERSION ", kernel " + printable(machine.kernel) +
+                       ", Landlock ABI " + std::to_string(machine.landlock_abi) + "\n";
+    for (const BackendCheck& one : backends) text += title(one) + as_text(one.check.checks);
     text += "services (not needed to sandbox)\n" + as_text(services);
-    text += sandbox->can_enforce ? "This machine can sandbox.\n" : "This machine cannot sandbox.\n";
-    print_out(text);
+    print_out(text + verdict(backends));
   }
-  return sandbox->can_enforce ? 0 : exit_no_sandbox;
+  return can_enforce ? 0 : exit_no_sandbox;
 }
 
 }  // namespace nono::cli

@@ -21,23 +21,6 @@ void write_all(int fd, std::string_view text) {
 
 }  // namespace
 
-std::string printable(std::string_view text) {
-  static constexpr char digits[] = "0123456789abcdef";
-  std::string shown;
-  shown.reserve(text.size());
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x20 && byte != 0x7f) {
-      shown += c;
-      continue;
-    }
-    shown += "\\x";
-    shown += digits[byte >> 4];
-    shown += digits[byte & 15];
-  }
-  return shown;
-}
-
 int complain(const Error& error, int code) {
   std::string text = error.what;
   if (!error.fix.empty()) text += "; " + error.fix;

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "config/base/error.hpp"
+#include "config/base/printable.hpp"
 #include "proxy/cli/options.hpp"
 
 namespace nono::cli {
@@ -12,9 +13,6 @@ namespace nono::cli {
 inline constexpr int exit_error = 1;
 inline constexpr int exit_usage = 2;
 inline constexpr int exit_no_sandbox = 125;
-
-// Control characters as \xNN, so that no name or path can write to the terminal.
-std::string printable(std::string_view text);
 
 // "nono: WHAT; FIX" on stderr. Returns `code`, so that commands can `return complain(...)`.
 int complain(const Error& error, int code = exit_error);

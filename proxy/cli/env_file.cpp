@@ -7,8 +7,8 @@
 #include <cerrno>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <utility>
 
-#include "config/base/fd.hpp"
 #include "proxy/server.hpp"
 
 namespace nono::cli {
@@ -37,30 +37,17 @@ Result<void> write_all(const UniqueFd& fd, std::string_view text, const std::str
   return {};
 }
 
-Result<void> append(const std::string& path, std::string_view text) {
-  const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
-  if (!fd) return fail(errno_error(errno, "opening " + path));
-  return write_all(fd, text, path);
-}
-
-Result<void> replace(const std::string& path, std::string_view text) {
-  const std::string beside = path + ".nono-" + make_token().substr(0, 16);
-  {
-    const UniqueFd fd(
-        ::open(beside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
-    if (!fd) return fail(errno_error(errno, "creating a file beside " + path));
-    Result<void> written = write_all(fd, text, path);
-    if (!written) {
-      ::unlink(beside.c_str());
-      return written;
-    }
-  }
-  if (::rename(beside.c_str(), path.c_str()) != 0) {
-    const int saved_errno = errno;
+// A file beside `path` with `text` in it, readable by us alone.
+Result<std::string> write_beside(const std::string& path, std::string_view text) {
+  std::string beside = path + ".nono-" + make_token().substr(0, 16);
+  const UniqueFd fd(
+      ::open(beside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!fd) return fail(errno_error(errno, "creating a file beside " + path));
+  if (Result<void> written = write_all(fd, text, path); !written) {
     ::unlink(beside.c_str());
-    return fail(errno_error(saved_errno, "replacing " + path));
+    return fail(written.error());
   }
-  return {};
+  return beside;
 }
 
 }  // namespace
@@ -75,15 +62,56 @@ std::string format_env_file(const Variables& variables, EnvFileFormat format) {
   return text;
 }
 
-Result<void> write_env_file(const std::string& path, EnvFileFormat format,
-                            const Variables& variables) {
+std::string github_masks(const std::vector<std::string>& secrets) {
+  std::string lines;
+  for (const std::string& secret : secrets) lines += "::add-mask::" + secret + "\n";
+  return lines;
+}
+
+Result<StagedEnvFile> StagedEnvFile::make(const std::string& path, EnvFileFormat format,
+                                          const Variables& variables) {
   for (const auto& [name, value] : variables) {
     if (value.find('\n') != std::string::npos) {
       return fail(ErrorCode::bad_input, "the value of " + name + " has a line break");
     }
   }
-  const std::string text = format_env_file(variables, format);
-  return format == EnvFileFormat::github ? append(path, text) : replace(path, text);
+  StagedEnvFile staged(path, format_env_file(variables, format));
+  if (format == EnvFileFormat::github) {
+    staged.append_to_ =
+        UniqueFd(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+    if (!staged.append_to_) return fail(errno_error(errno, "opening " + path));
+    return staged;
+  }
+  Result<std::string> beside = write_beside(path, staged.text_);
+  if (!beside) return fail(beside.error());
+  staged.beside_ = std::move(*beside);
+  return staged;
+}
+
+StagedEnvFile::StagedEnvFile(StagedEnvFile&& other) noexcept
+    : path_(std::move(other.path_)),
+      text_(std::move(other.text_)),
+      append_to_(std::move(other.append_to_)),
+      beside_(std::exchange(other.beside_, {})) {}
+
+StagedEnvFile::~StagedEnvFile() {
+  if (!beside_.empty()) ::unlink(beside_.c_str());
+}
+
+Result<void> StagedEnvFile::put_in_place() {
+  if (append_to_) return write_all(append_to_, text_, path_);
+  if (::rename(beside_.c_str(), path_.c_str()) != 0) {
+    return fail(errno_error(errno, "replacing " + path_));
+  }
+  beside_.clear();
+  return {};
+}
+
+Result<void> write_env_file(const std::string& path, EnvFileFormat format,
+                            const Variables& variables) {
+  Result<StagedEnvFile> staged = StagedEnvFile::make(path, format, variables);
+  if (!staged) return fail(staged.error());
+  return staged->put_in_place();
 }
 
 }  // namespace nono::cli

@@ -1,5 +1,6 @@
 #include "proxy/cli/file_watch.hpp"
 
+#include <boost/asio/post.hpp>
 #include <utility>
 
 namespace nono::cli {
@@ -15,6 +16,14 @@ FileWatch::FileWatch(Executor executor, std::string path, std::function<void()> 
       known_(dns::FileVersion::of(path_)),
       seen_(known_) {
   look();
+}
+
+void FileWatch::follow(std::string path) {
+  net::post(timer_.get_executor(), [this, path = std::move(path)] {
+    if (path == path_) return;
+    path_ = path;
+    seen_ = known_ = dns::FileVersion::of(path_);
+  });
 }
 
 void FileWatch::look() {

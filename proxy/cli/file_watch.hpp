@@ -16,6 +16,8 @@ class FileWatch {
   // Calls `changed` once the file is another than before and has stayed so for a look: nobody is
   // writing it any more. A file that is gone is not looked at as changed.
   FileWatch(Executor executor, std::string path, std::function<void()> changed);
+  // Any thread: from now on it is this file, as it is then.
+  void follow(std::string path);
 
  private:
   void look();

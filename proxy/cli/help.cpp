@@ -55,7 +55,8 @@ std::string_view run_examples() {
       no network at all
 
 Variables in place of flags: NONO_ALLOW, NONO_BLOCK_NET, NONO_NETWORK_PROFILE, NONO_ALLOW_DOMAIN,
-NONO_CREDENTIAL, NONO_PROFILE, NONO_OBSERVE, NONO_PROXY_CA_VALIDITY (lists separated by commas).)";
+NONO_CREDENTIAL, NONO_PROFILE, NONO_OBSERVE, NONO_PROXY_CA_VALIDITY (lists separated by commas),
+NONO_BACKEND.)";
 }
 
 std::string_view proxy_examples() {

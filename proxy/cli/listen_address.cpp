@@ -35,6 +35,7 @@ Result<Listening> open_listeners(const std::vector<ListenAddress>& addresses,
     if (!bound) return fail(bound.error());
     listening.sockets.push_back(ListenerSetup{std::move(*socket), false});
     listening.places.push_back(bound->to_string());
+    listening.off_loopback = listening.off_loopback || !wanted.on_loopback();
     if (listening.authority) continue;
     // Every address is not one that can be dialled.
     const bool any = classify(wanted.address) == AddressClass::unspecified;

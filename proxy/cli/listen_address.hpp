@@ -19,6 +19,7 @@ struct Listening {
   std::vector<ListenerSetup> sockets;
   std::vector<std::string> places;       // "127.0.0.1:8080", "unix:/run/x"
   std::optional<std::string> authority;  // what a client here dials; absent: Unix sockets only
+  bool off_loopback = false;             // one of them can be reached from other machines
 };
 // Binds all of them. `several_threads` makes sockets that the server can have once per thread.
 Result<Listening> open_listeners(const std::vector<ListenAddress>& addresses, bool several_threads);

@@ -4,11 +4,22 @@
 
 #include "config/suggest.hpp"
 #include "proxy/cli/help.hpp"
+#include "proxy/cli/options_backend.hpp"
 #include "proxy/cli/options_parser.hpp"
 
 namespace nono::cli {
 
 namespace {
+
+std::optional<UsageError> read_all_ports(const std::string& word, sandbox::AllPorts& out) {
+  if (word == "auto") out = sandbox::AllPorts::automatic;
+  if (word == "on" || word == "true") out = sandbox::AllPorts::required;
+  if (word == "off" || word == "false") out = sandbox::AllPorts::off;
+  const bool known =
+      word == "auto" || word == "on" || word == "off" || word == "true" || word == "false";
+  if (known) return std::nullopt;
+  return UsageError{"--capture-all-ports takes auto, on or off, not '" + word + "'"};
+}
 
 CommandLine parse_run(const std::vector<std::string>& arguments, const EnvLookup& env) {
   RunOptions options;
@@ -27,11 +38,25 @@ CommandLine parse_run(const std::vector<std::string>& arguments, const EnvLookup
   flags.add_block_net(*app);
   app->add_option("--proxy-port", flags.proxy_port, "PORT: of the proxy inside the sandbox")
       ->group("Network");
+  flags.add_ports(*app);
+  std::string all_ports = "auto";
+  app->add_flag("--capture-all-ports{on}", all_ports,
+                "[=auto|on|off]: catch connections of programs without proxy settings on every "
+                "port, or on those that rules name (default: on every port where the kernel can)")
+      ->group("Network");
+  BackendFlags backend;
+  backend.add(*app);
   flags.add_credentials(*app);
   flags.add_ca(*app);
   flags.add_environment(*app);
   flags.add_profile(*app);
   flags.add_audit(*app);
+  app->add_flag("--diagnose", options.diagnose,
+                "Name after the run the files that were wanted and not granted; slower")
+      ->group("Other");
+  app->add_flag("--diagnostics-json", options.diagnostics_json,
+                "What was refused as a line of JSON on stderr, also when nothing was")
+      ->group("Other");
   app->add_flag("--dry-run", options.dry_run, "Print what would be applied and run nothing")
       ->group("Other");
   add_common(*app, options.common);
@@ -45,6 +70,8 @@ CommandLine parse_run(const std::vector<std::string>& arguments, const EnvLookup
   }
   if (rest.empty()) return UsageError{"no command given; nono run [FLAGS] -- COMMAND"};
   options.command = std::move(rest);
+  if (auto wrong = read_all_ports(all_ports, options.capture_all_ports)) return *wrong;
+  if (auto wrong = backend.finish(env, options)) return *wrong;
   flags.read_environment(env, PolicyFlags::For::run);
   Result<PolicyOptions> policy = flags.finish(options.common.notes);
   if (!policy) return UsageError{policy.error().what};

@@ -15,6 +15,7 @@
 #include "config/config.hpp"
 #include "config/profile.hpp"
 #include "config/proxy_config.hpp"
+#include "sandbox/plan.hpp"
 
 namespace nono::cli {
 
@@ -42,6 +43,11 @@ struct RunOptions {
   PolicyOptions policy;
   bool allow_cwd = false;
   bool dry_run = false;
+  sandbox::AllPorts capture_all_ports = sandbox::AllPorts::automatic;
+  std::optional<sandbox::Backend> backend;  // absent: whichever works here
+  std::vector<sandbox::Weakness> weak;
+  bool diagnose = false;          // note the files that were not granted
+  bool diagnostics_json = false;  // the footer as JSON
   std::vector<std::string> command;
 };
 

@@ -106,6 +106,14 @@ void PolicyFlags::add_block_net(CLI::App& app) {
   app.add_flag("--block-net,--net-block", block_net_, "No network at all")->group("Network");
 }
 
+void PolicyFlags::add_ports(CLI::App& app) {
+  const std::string group = "Network";
+  repeatable(app, "--open-port,--allow-port", open_port_, group,
+             "N: the command reaches this machine's server on 127.0.0.1:N at its own (repeatable)");
+  repeatable(app, "--listen-port,--allow-bind", listen_port_, group,
+             "N: this machine reaches the command's server on 127.0.0.1:N at its own (repeatable)");
+}
+
 void PolicyFlags::add_credentials(CLI::App& app) {
   const std::string group = "Credentials";
   repeatable(
@@ -263,6 +271,7 @@ Result<void> PolicyFlags::finish_network(Settings& settings) const {
       return bad("--dns-server " + text + ": an address is needed, not a name");
     settings.dns_servers.push_back(*server);
   }
+  if (Result<void> ports = finish_ports(settings); !ports) return ports;
   for (const std::string& text : credential_) {
     const std::size_t equals = text.find('=');
     CredentialChoice choice{text.substr(0, equals), std::nullopt, Origin{"--credential"}};
@@ -281,6 +290,21 @@ Result<void> PolicyFlags::finish_network(Settings& settings) const {
     settings.proxy_port = proxy_port;
   }
   return {};
+}
+
+Result<void> PolicyFlags::finish_ports(Settings& settings) const {
+  const auto read = [](const Words& words, const std::string& flag,
+                       std::vector<PortRule>& out) -> Result<void> {
+    for (const std::string& text : words) {
+      const Result<Port> port = Port::parse(text);
+      if (!port) return bad(flag + " takes 1 to 65535, not '" + text + "'");
+      out.push_back({*port, Origin{flag}});
+    }
+    return {};
+  };
+  Result<void> open = read(open_port_, "--open-port", settings.open_ports);
+  if (!open) return open;
+  return read(listen_port_, "--listen-port", settings.listen_ports);
 }
 
 Result<void> PolicyFlags::finish_environment(Settings& settings) const {

@@ -22,6 +22,7 @@ class PolicyFlags {
   void add_files(CLI::App& app);
   void add_network(CLI::App& app);
   void add_block_net(CLI::App& app);
+  void add_ports(CLI::App& app);
   void add_credentials(CLI::App& app);
   void add_ca(CLI::App& app);
   void add_environment(CLI::App& app);
@@ -45,6 +46,7 @@ class PolicyFlags {
   bool yes_or_no(const EnvLookup& env, std::initializer_list<const char*> names);
   void note_deprecated(std::vector<std::string>& notes) const;
   Result<void> finish_network(Settings& settings) const;
+  Result<void> finish_ports(Settings& settings) const;
   Result<void> finish_environment(Settings& settings) const;
   void finish_files(Settings& settings) const;
 
@@ -54,6 +56,7 @@ class PolicyFlags {
   bool block_net_ = false, observe_ = false;
   std::string network_profile_;
   Words allow_domain_, old_allow_domain_, deny_domain_, allow_private_, dns_server_;
+  Words open_port_, listen_port_;
   Words credential_, allow_endpoint_, upstream_ca_, upstream_bypass_;
   std::string upstream_proxy_;
   std::optional<unsigned> ca_validity_;

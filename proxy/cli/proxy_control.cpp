@@ -9,6 +9,7 @@
 
 #include "config/base/on_exit.hpp"
 #include "proxy/cli/notify.hpp"
+#include "proxy/intercept/pem_identity.hpp"
 #include "proxy/net/one_shot.hpp"
 
 namespace nono::cli {
@@ -45,7 +46,8 @@ std::vector<std::string> changes_for_a_restart(const ProxyConfig& before, const 
   };
   compare("listen", before.listen == now.listen);
   compare("threads", before.threads == now.threads);
-  compare("tls.cert", before.tls_cert == now.tls_cert && before.tls_key == now.tls_key);
+  // Another file is read; whether there is TLS at all is the listeners'.
+  compare("tls.cert", before.tls_cert.has_value() == now.tls_cert.has_value());
   compare("tls.ca_cert", before.ca_cert == now.ca_cert && before.ca_key == now.ca_key &&
                              before.ca_validity_days == now.ca_validity_days);
   compare("audit", before.audit_log == now.audit_log &&
@@ -53,6 +55,9 @@ std::vector<std::string> changes_for_a_restart(const ProxyConfig& before, const 
                        before.audit_rotate_bytes == now.audit_rotate_bytes &&
                        before.audit_keep == now.audit_keep);
   compare("dns.listen", before.dns.listen == now.dns.listen);
+  compare("dns.cache_entries_max", before.dns.cache_entries_max == now.dns.cache_entries_max);
+  compare("dns.queries_per_second_max",
+          before.dns.queries_per_second_max == now.dns.queries_per_second_max);
   compare("metrics.listen", before.metrics_listen == now.metrics_listen);
   compare("admin",
           before.admin_socket == now.admin_socket && before.admin_enabled == now.admin_enabled);
@@ -82,6 +87,11 @@ ProxyControl::ProxyControl(Server& server, const ProxyOptions& options, const Us
 }
 
 ProxyControl::~ProxyControl() = default;
+
+Result<void> ProxyControl::write_env_files(const std::vector<SessionEnv>& envs) {
+  if (Result<void> staged = env_files_.stage(envs); !staged) return staged;
+  return env_files_.put_in_place();
+}
 
 void ProxyControl::reload(std::string why) {
   thread_.post([this, why = std::move(why)] {
@@ -119,6 +129,11 @@ Result<Reload> ProxyControl::make_reload(ProxyPlan& plan) {
     if (!setup) return fail(setup.error());
     reload.sessions.push_back(std::move(*setup));
   }
+  if (place_.tls && !plan.tls_cert.empty()) {
+    auto identity = intercept::read_identity(plan.tls_cert, plan.tls_key);
+    if (!identity) return fail(identity.error());
+    reload.listener_certificate = std::move(*identity);
+  }
   reload.limits = plan.limits;
   reload.no_auth = plan.no_auth;
   reload.socks5 = plan.socks5;
@@ -128,26 +143,47 @@ Result<Reload> ProxyControl::make_reload(ProxyPlan& plan) {
 }
 
 // Sessions were revoked or have expired, and their listeners with them.
-void ProxyControl::forget_closed_listeners() {
+void ProxyControl::forget_ended() {
   std::set<std::string> alive;
   for (const SessionPtr& session : server_.sessions().all()) alive.insert(session->name());
-  std::erase_if(open_, [&](const auto& item) { return alive.count(item.first) == 0; });
+  const auto ended = [&](const auto& item) { return alive.count(item.first) == 0; };
+  std::erase_if(open_, ended);
+  const std::lock_guard lock(mutex_);
+  std::erase_if(profiles_, ended);
 }
 
 Result<void> ProxyControl::reload_now() {
-  forget_closed_listeners();
+  forget_ended();
   Step<ProxyPlan> plan = make_plan(options_, user_, keepsakes_);
   if (!plan) return fail(plan.error().error);
+  // What the file says of `listen` holds after a restart; what is open now counts.
+  if (plan->no_auth && place_.off_loopback) {
+    return fail(
+        ErrorCode::bad_input,
+        "auth.required: false is for loopback only, and a listener off it stays open until a "
+        "restart",
+        "restart the proxy, or let clients send the token");
+  }
   Result<Reload> reload = make_reload(*plan);
   if (!reload) return fail(reload.error());
+  Result<std::vector<SessionEnv>> envs =
+      session_envs(plan->file.sessions, reload->sessions, place_);
+  if (!envs) return fail(envs.error());
+  if (Result<void> staged = env_files_.stage(*envs); !staged) return staged;
   OpenListeners open = open_;  // those of admin sessions go on
   for (const SessionSetup& setup : reload->sessions) note_listeners(setup, open);
   if (Result<void> applied = server_.sessions().apply(std::move(*reload)); !applied) {
+    env_files_.unstage();
     return applied;
   }
+  if (Result<void> put = env_files_.put_in_place(); !put)
+    log_(LogLevel::error, with_fix(put.error()));
   for (const std::string& note : plan->file.notes) log_(LogLevel::warn, note);
   for (const std::string& key : changes_for_a_restart(file_, plan->file)) {
     log_(LogLevel::warn, key + " has changed, which takes a restart");
+  }
+  if (on_certificate_ && place_.tls && !plan->tls_cert.empty()) {
+    on_certificate_(plan->tls_cert, plan->tls_key);
   }
   open_ = std::move(open);
   file_ = std::move(plan->file);
@@ -182,7 +218,10 @@ Result<admin::CreatedSession> ProxyControl::create_now(admin::SessionRequest& re
     return fail(ErrorCode::bad_input, "there is a session called " + entry->name + " already",
                 "revoke it first, or choose another name");
   }
-  keepsakes_.forget(entry->name);  // a name that comes again brings nothing of its past
+  if (open_.size() > 2 * all.size() + 16) forget_ended();  // or it would grow with each that ends
+  // A name that comes again brings nothing of its past, and no reload plans this session anew.
+  const OnExit forgotten([&] { keepsakes_.forget(entry->name); });
+  keepsakes_.forget(entry->name);
   Step<PlannedSession> planned =
       plan_session(*entry, request.extends, options_, file_, user_, keepsakes_);
   if (!planned) return fail(planned.error().error);
@@ -198,29 +237,21 @@ Result<admin::CreatedSession> ProxyControl::create_now(admin::SessionRequest& re
   };
   Result<std::unique_ptr<keystore::Keystore>> keyring = open_keyring(user_.env);
   if (!keyring) return fail(keyring.error());
-  const std::vector<PlannedCredential> credentials = planned->credentials;
-  ProxyAccess access;
-  access.token = planned->token;
+  const std::string token = planned->token;
   Result<MadeSession> made =
       make_session(std::move(*planned), **keyring, env, place_.several_threads, {});
   if (!made) return fail(made.error());
   admin::CreatedSession created;
   OnExit cleared([&] { remove_socket_files(created.listen); });
   created.name = entry->name;
-  created.token = Secret(access.token);
-  access.authority = place_.authority;
+  created.token = Secret(token);
   for (const SessionListener& listener : made->setup.listeners) {
     created.listen.push_back(listener.place);
-    if (!listener.place.starts_with("unix:")) access.authority = listener.place;
   }
   for (const LoadedCredential& credential : made->setup.credentials) {
     if (!credential.secret) return fail(ErrorCode::secret_missing, credential.missing);
   }
-  const bool own_listener = access.authority != place_.authority;
-  access.tls = place_.tls && !own_listener;
-  if (own_listener) access.token.clear();  // who connects there needs none
-  if (!place_.bundle_path.empty() && !credentials.empty()) access.ca_bundle = place_.bundle_path;
-  if (!access.authority.empty()) created.variables = proxy_variables(access, credentials);
+  created.variables = session_variables(made->setup, place_);
   if (made->setup.ttl) created.expires = std::chrono::system_clock::now() + *made->setup.ttl;
   note_listeners(made->setup, open_);
   {

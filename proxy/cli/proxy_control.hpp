@@ -3,6 +3,7 @@
 // sessions. The slow part runs on a thread of its own, one job after the other.
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -10,19 +11,12 @@
 #include "proxy/admin/sessions_api.hpp"
 #include "proxy/cli/control_thread.hpp"
 #include "proxy/cli/logger.hpp"
+#include "proxy/cli/session_env.hpp"
 #include "proxy/cli/session_factory.hpp"
 #include "proxy/registry.hpp"
 #include "proxy/server.hpp"
 
 namespace nono::cli {
-
-// How clients reach the proxy, for the variables of new sessions.
-struct ProxyPlace {
-  std::string authority;    // "127.0.0.1:8080"; empty: Unix sockets only
-  std::string bundle_path;  // of the CA; empty: nothing is intercepted
-  bool tls = false;         // the listener there speaks TLS
-  bool several_threads = false;
-};
 
 class ProxyControl final : public admin::SessionAdmin {
  public:
@@ -31,6 +25,14 @@ class ProxyControl final : public admin::SessionAdmin {
                const Logger& log, ProxyConfig file, ProxyPlace place, Keepsakes keepsakes,
                OpenListeners open);
   ~ProxyControl() override;
+
+  // Writes the variables files of the sessions that there are at the start. Before anything else.
+  Result<void> write_env_files(const std::vector<SessionEnv>& envs);
+
+  // Told, on the control thread, from which files the listeners' certificate was read again. Before
+  // anything else.
+  using OnCertificate = std::function<void(const std::string& cert, const std::string& key)>;
+  void on_certificate(OnCertificate told) { on_certificate_ = std::move(told); }
 
   // Reads the configuration, profiles and keys again and puts all of it into force, or says what is
   // wrong and changes nothing. Returns at once.
@@ -49,7 +51,7 @@ class ProxyControl final : public admin::SessionAdmin {
   struct Creation;
 
   Result<void> reload_now();
-  void forget_closed_listeners();
+  void forget_ended();
   Result<Reload> make_reload(ProxyPlan& plan);
   Result<admin::CreatedSession> create_now(admin::SessionRequest& request);
   Result<SessionEntry> entry_of(admin::SessionRequest& request);
@@ -64,6 +66,8 @@ class ProxyControl final : public admin::SessionAdmin {
   ProxyConfig file_;
   Keepsakes keepsakes_;
   OpenListeners open_;
+  SessionEnvFiles env_files_;
+  OnCertificate on_certificate_;
   mutable std::mutex mutex_;
   std::map<std::string, std::string> profiles_;  // of sessions, as written
   ControlThread thread_;                         // last: its jobs use all of the above

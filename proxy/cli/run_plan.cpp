@@ -7,6 +7,7 @@
 
 #include "config/expand.hpp"
 #include "config/resolve.hpp"
+#include "proxy/cli/capture_plan.hpp"
 #include "proxy/cli/console.hpp"
 #include "proxy/cli/session_settings.hpp"
 #include "proxy/server.hpp"
@@ -241,8 +242,14 @@ tl::expected<RunPlan, RunFailure> make_run_plan(const RunOptions& options,
   plan.sandbox.argv = decided->command.argv;
   plan.sandbox.executable = decided->command.path;
   plan.sandbox.cwd = user.cwd;
+  plan.sandbox.diagnose = options.diagnose;
   plan.sandbox.network = network_of(plan.config.network.mode);
-  if (decided->proxy_port) plan.sandbox.proxy.http = Port(*decided->proxy_port);
+  if (plan.config.network.mode == NetworkMode::filtered) {
+    plan.sandbox.capture = plan_capture(plan.config, options.capture_all_ports);
+    Result<Port> port = choose_proxy_port(decided->proxy_port, plan.sandbox.capture);
+    if (!port) return tl::unexpected<RunFailure>(RunFailure{port.error(), exit_error});
+    plan.sandbox.proxy.http = *port;
+  }
   add_paths(plan.config, plan.sandbox);
   if (!options.dry_run) {
     if (Result<void> created = create_files(options, user, plan); !created) {

@@ -12,6 +12,7 @@
 #include "proxy/cli/child_environment.hpp"
 #include "proxy/cli/options.hpp"
 #include "proxy/cli/private_directory.hpp"
+#include "proxy/server.hpp"
 #include "sandbox/plan.hpp"
 
 namespace nono::cli {
@@ -23,8 +24,10 @@ struct RunPlan {
   std::string token;
   std::vector<std::string> withheld;  // names of variables kept back
   std::vector<std::string> warnings;
+  std::vector<std::string> sandbox_notes;  // what is weaker than usual; known once it was started
   std::optional<PrivateDirectory> directory;  // holds the CA bundle where something is intercepted
   UniqueFd bundle;                            // open for writing, to be filled after the fork
+  std::vector<InboundSetup> inbound;          // bound before the fork
   std::string audit_log;                      // path; empty: none
 };
 

@@ -15,6 +15,25 @@ using lexical::Message;
 constexpr std::size_t request_read_bytes = 4 * 1024;
 constexpr std::size_t response_read_bytes = 16 * 1024;
 
+// Blocks of the size that responses are read into: each request takes one and gives it back. An
+// allocator's free list, no more; per thread, so no locks.
+constexpr std::size_t kept_blocks_max = 64;
+
+std::vector<std::unique_ptr<char[]>>& kept_blocks() {
+  thread_local std::vector<std::unique_ptr<char[]>> blocks;
+  return blocks;
+}
+
+std::unique_ptr<char[]> take_block(std::size_t bytes) {
+  auto& kept = kept_blocks();
+  if (bytes != response_read_bytes || kept.empty()) {
+    return std::make_unique_for_overwrite<char[]>(bytes);
+  }
+  auto block = std::move(kept.back());
+  kept.pop_back();
+  return block;
+}
+
 // Finds the end of a head in bytes that arrive in pieces, without looking at any of them twice, and
 // refuses at once what could only become a head by being something else.
 class HeadFinder {
@@ -73,32 +92,42 @@ Error ended(Message message, bool between_messages) {
   return Error{side_of(message), ErrorCode::closed, std::move(what), {}};
 }
 
-Awaitable<Result<std::size_t>> receive_head(ByteStream& stream, InputBuffer& buffer,
-                                            const HeadLimits& limits, Message message,
-                                            std::size_t read_bytes) {
-  HeadFinder finder(limits, message);
-  bool may_skip = message == Message::request;
-  while (true) {
-    if (may_skip && buffer.unread().starts_with("\r\n")) {
+// One head on its way into a buffer. The reading itself is its users': a coroutine of its own would
+// cost each message one more frame.
+class HeadReceiver {
+ public:
+  HeadReceiver(const HeadLimits& limits, Message message)
+      : finder_(limits, message), message_(message), may_skip_(message == Message::request) {}
+
+  // The length of the head in `buffer`, 0 while its end has not arrived.
+  Result<std::size_t> look(InputBuffer& buffer) {
+    if (may_skip_ && buffer.unread().starts_with("\r\n")) {
       buffer.consume(2);
-      may_skip = false;
+      may_skip_ = false;
     }
     // Of a lone CR one cannot say yet whether it is that empty line.
-    const bool undecided = may_skip && buffer.unread() == "\r";
-    if (!undecided) {
-      auto length = finder.look(buffer.unread());
-      if (!length || *length > 0) co_return length;
-      if (!buffer.empty()) may_skip = false;
-    }
-    auto count = co_await stream.read_some(buffer.prepare(read_bytes));
-    if (!count) {
-      count.error().side = side_of(message);
-      co_return fail(std::move(count.error()));
-    }
-    if (*count == 0) co_return fail(ended(message, buffer.empty()));
-    buffer.commit(*count);
+    if (may_skip_ && buffer.unread() == "\r") return std::size_t{0};
+    auto length = finder_.look(buffer.unread());
+    if (!buffer.empty()) may_skip_ = false;
+    return length;
   }
-}
+
+  // What a read into `buffer` has brought.
+  Result<void> take(InputBuffer& buffer, Result<std::size_t>&& count) const {
+    if (!count) {
+      count.error().side = side_of(message_);
+      return fail(std::move(count.error()));
+    }
+    if (*count == 0) return fail(ended(message_, buffer.empty()));
+    buffer.commit(*count);
+    return {};
+  }
+
+ private:
+  HeadFinder finder_;
+  Message message_;
+  bool may_skip_;  // an empty line before a request
+};
 
 }  // namespace
 
@@ -109,6 +138,8 @@ InputBuffer::InputBuffer(InputBuffer&& other) noexcept
       end_(std::exchange(other.end_, 0)) {}
 
 InputBuffer& InputBuffer::operator=(InputBuffer&& other) noexcept {
+  if (this == &other) return *this;
+  give_back();
   data_ = std::move(other.data_);
   capacity_ = std::exchange(other.capacity_, 0);
   begin_ = std::exchange(other.begin_, 0);
@@ -123,8 +154,9 @@ std::span<char> InputBuffer::prepare(std::size_t at_least) {
       std::memmove(data_.get(), data_.get() + begin_, size);
     } else {
       const std::size_t capacity = std::max(size + at_least, size * 2);
-      auto data = std::make_unique_for_overwrite<char[]>(capacity);
+      auto data = take_block(capacity);
       if (size > 0) std::memcpy(data.get(), data_.get() + begin_, size);
+      give_back();
       data_ = std::move(data);
       capacity_ = capacity;
     }
@@ -147,28 +179,53 @@ void InputBuffer::consume(std::size_t count) {
 
 void InputBuffer::release() {
   if (!empty()) return;
-  data_.reset();
+  give_back();
   capacity_ = begin_ = end_ = 0;
+}
+
+void InputBuffer::give_back() noexcept {
+  auto& kept = kept_blocks();
+  const bool keep = capacity_ == response_read_bytes && kept.size() < kept_blocks_max;
+  if (keep && data_) {
+    kept.push_back(std::move(data_));
+  } else {
+    data_.reset();
+  }
 }
 
 Awaitable<Result<RequestHead>> read_request_head(ByteStream& stream, InputBuffer& buffer,
                                                  const HeadLimits& limits) {
-  auto length = co_await receive_head(stream, buffer, limits, Message::request, request_read_bytes);
-  if (!length) co_return fail(std::move(length.error()));
-  auto head = parse_request_head(buffer.unread().substr(0, *length), limits);
-  buffer.consume(*length);
-  co_return head;
+  HeadReceiver receiver(limits, Message::request);
+  while (true) {
+    auto length = receiver.look(buffer);
+    if (!length) co_return fail(std::move(length.error()));
+    if (*length > 0) {
+      auto head = parse_request_head(buffer.unread().substr(0, *length), limits);
+      buffer.consume(*length);
+      co_return head;
+    }
+    auto count = co_await stream.read_some(buffer.prepare(request_read_bytes));
+    auto taken = receiver.take(buffer, std::move(count));
+    if (!taken) co_return fail(std::move(taken.error()));
+  }
 }
 
 Awaitable<Result<ResponseHead>> read_response_head(ByteStream& stream, InputBuffer& buffer,
                                                    const HeadLimits& limits,
                                                    std::string_view request_method) {
-  auto length =
-      co_await receive_head(stream, buffer, limits, Message::response, response_read_bytes);
-  if (!length) co_return fail(std::move(length.error()));
-  auto head = parse_response_head(buffer.unread().substr(0, *length), limits, request_method);
-  buffer.consume(*length);
-  co_return head;
+  HeadReceiver receiver(limits, Message::response);
+  while (true) {
+    auto length = receiver.look(buffer);
+    if (!length) co_return fail(std::move(length.error()));
+    if (*length > 0) {
+      auto head = parse_response_head(buffer.unread().substr(0, *length), limits, request_method);
+      buffer.consume(*length);
+      co_return head;
+    }
+    auto count = co_await stream.read_some(buffer.prepare(response_read_bytes));
+    auto taken = receiver.take(buffer, std::move(count));
+    if (!taken) co_return fail(std::move(taken.error()));
+  }
 }
 
 }  // namespace nono::http

@@ -18,6 +18,7 @@ namespace nono::http {
 class InputBuffer {
  public:
   InputBuffer() = default;
+  ~InputBuffer() { give_back(); }
   InputBuffer(InputBuffer&& other) noexcept;
   InputBuffer& operator=(InputBuffer&& other) noexcept;
 
@@ -31,6 +32,7 @@ class InputBuffer {
   void release();  // frees the memory if nothing is unread
 
  private:
+  void give_back() noexcept;
   std::unique_ptr<char[]> data_;
   std::size_t capacity_ = 0;
   std::size_t begin_ = 0, end_ = 0;

@@ -47,14 +47,20 @@ Awaitable<Result<void>> BodyPump::run(HoldHead hold) {
   while (!done_) {
     // A head does not wait for a body that has not begun to arrive.
     if (route_.buffer.empty() && !staged_.empty()) {
-      auto sent = co_await send_staged();
+      auto sent = co_await send(staged_);
       if (!sent) co_return sent;
     }
-    auto received = co_await next_piece();
-    if (!received) co_return fail(std::move(received.error()));
-    auto content = decode(*received);
+    std::span<char> received = route_.buffer.unread_writable();
+    if (received.empty()) {
+      auto piece = co_await read_piece();
+      if (!piece) co_return fail(std::move(piece.error()));
+      received = *piece;
+    }
+    auto content = decode(received);
     if (!content) co_return fail(std::move(content.error()));
-    auto sent = co_await send_piece(*content);
+    auto framed = frame(*content);
+    if (!framed) co_return fail(std::move(framed.error()));
+    auto sent = co_await send(*framed);
     if (!sent) co_return sent;
   }
   progress_.body_read = true;
@@ -63,8 +69,7 @@ Awaitable<Result<void>> BodyPump::run(HoldHead hold) {
     auto staged = stage({});
     if (!staged) co_return staged;
   }
-  if (staged_.empty()) co_return Result<void>{};
-  co_return co_await send_staged();
+  co_return co_await send(staged_);
 }
 
 bool BodyPump::misses_short_body() const {
@@ -89,10 +94,8 @@ Awaitable<Result<void>> BodyPump::receive_short_body() {
   co_return Result<void>{};
 }
 
-// The next bytes received: what the buffer has, else a read. Empty when a body that lasts until
-// close ends.
-Awaitable<Result<std::span<char>>> BodyPump::next_piece() {
-  if (!route_.buffer.empty()) co_return route_.buffer.unread_writable();
+// The next bytes where the buffer has none. Empty when a body that lasts until close ends.
+Awaitable<Result<std::span<char>>> BodyPump::read_piece() {
   if (stopped_) co_return fail(stopped());
   std::span<char> room = scratch_.payload();
   scratch_begin_ = room.data();
@@ -139,20 +142,14 @@ Result<std::span<char>> BodyPump::decode(std::span<char> received) {
   return received.first(piece.content);
 }
 
-Awaitable<Result<void>> BodyPump::send_piece(std::span<char> content) {
+// What goes out for a piece of content: it in its place, or what is staged with it behind.
+Result<std::string_view> BodyPump::frame(std::span<char> content) {
   if (staged_.empty() && is_in_scratch(content) && passes({content.data(), content.size()})) {
-    co_return co_await send(frame_in_place(content));
+    return frame_in_place(content);
   }
   auto staged = stage({content.data(), content.size()});
-  if (!staged || staged_.empty()) co_return staged;
-  co_return co_await send_staged();
-}
-
-Awaitable<Result<void>> BodyPump::send_staged() {
-  auto sent = co_await send(staged_);
-  wipe(staged_.data(), std::exchange(head_bytes_, 0));
-  staged_.clear();
-  co_return sent;
+  if (!staged) return fail(std::move(staged.error()));
+  return staged_;
 }
 
 // Whether the filter, if there is one, leaves this piece alone.
@@ -213,6 +210,7 @@ std::string_view BodyPump::frame_in_place(std::span<char> content) {
   return {begin, static_cast<std::size_t>(end - begin)};
 }
 
+// Sends what is staged, or what frame() made while nothing was.
 Awaitable<Result<void>> BodyPump::send(std::string_view bytes) {
   if (bytes.empty()) co_return Result<void>{};
   if (stopped_) co_return fail(stopped());
@@ -220,6 +218,8 @@ Awaitable<Result<void>> BodyPump::send(std::string_view bytes) {
   route_.from.expires_after(route_.idle * 2);
   progress_.write_begun = true;
   auto sent = co_await route_.to.write_all(bytes);
+  wipe(staged_.data(), std::exchange(head_bytes_, 0));
+  staged_.clear();
   if (!sent) {
     progress_.write_failed = true;
     sent.error().side = other(route_.from_side);

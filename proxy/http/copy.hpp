@@ -45,12 +45,11 @@ class BodyPump {
  private:
   bool misses_short_body() const;
   Awaitable<Result<void>> receive_short_body();
-  Awaitable<Result<std::span<char>>> next_piece();
+  Awaitable<Result<std::span<char>>> read_piece();
   Result<std::span<char>> decode(std::span<char> received);
   bool passes(std::string_view content);
   Result<void> stage(std::string_view content);
-  Awaitable<Result<void>> send_piece(std::span<char> content);
-  Awaitable<Result<void>> send_staged();
+  Result<std::string_view> frame(std::span<char> content);
   Awaitable<Result<void>> send(std::string_view bytes);
   void stage_framed(std::string_view content, bool last);
   std::string_view frame_in_place(std::span<char> content);

@@ -1,5 +1,6 @@
 #include "proxy/http/exchange.hpp"
 
+#include <algorithm>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -17,6 +18,7 @@ namespace {
 
 // A body up to this size that is here already leaves with its head in one write.
 constexpr std::size_t joined_body_bytes_max = 64 * 1024;
+constexpr std::size_t usual_head_bytes = 512;
 // A body up to this size is worth one read before its head is sent.
 constexpr std::size_t awaited_body_bytes_max = 16 * 1024;
 // Real servers send one or two interim responses; more is an attempt to keep us busy.
@@ -359,6 +361,8 @@ Awaitable<Result<void>> Exchange::relay_final(ResponseHead& head) {
   if (!client_lives) option = ConnectionOption::close;
   if (client_lives && request_.http_1_0) option = ConnectionOption::keep_alive;
   std::string out;
+  // With room for what is here of the body, which leaves with its head.
+  out.reserve(usual_head_bytes + std::min(upstream_in_.unread().size(), joined_body_bytes_max));
   append_head(out, head, Version::http_1_1, option);
 
   CopyProgress progress;

@@ -68,7 +68,7 @@ enum class DnsLookup : std::uint8_t { hosts_file, cache_hit, coalesced, asked };
 enum class DnsFailure : std::uint8_t { not_found, failed, timeout, denied };
 enum class Reuse : std::uint8_t { hit, miss, stale };
 
-inline constexpr std::size_t ways = 8;
+inline constexpr std::size_t ways = 9;
 inline constexpr std::size_t reasons = 20;
 inline constexpr std::size_t status_classes = 5;
 

@@ -13,7 +13,7 @@ constexpr bool in_order() {
 
 static_assert(in_order(), "the table is in the order of its enumeration");
 static_assert(static_cast<std::size_t>(Reason::malformed) + 1 == reasons);
-static_assert(static_cast<std::size_t>(audit::Way::socks5) + 1 == ways);
+static_assert(static_cast<std::size_t>(audit::Way::inbound) + 1 == ways);
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 
 }  // namespace

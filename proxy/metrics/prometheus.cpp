@@ -19,7 +19,7 @@ namespace {
 
 // As the audit log names them.
 constexpr std::array<std::string_view, ways> way_names = {
-    "connect", "forward", "reverse", "intercept", "captured", "dns", "admin", "socks5"};
+    "connect", "forward", "reverse", "intercept", "captured", "dns", "admin", "socks5", "inbound"};
 static_assert(!way_names.back().empty(), "every way has a name");
 constexpr std::array<std::string_view, status_classes> status_class_names = {"1xx", "2xx", "3xx",
                                                                              "4xx", "5xx"};

@@ -27,6 +27,8 @@ class ByteStream {
   virtual Awaitable<void> close_gracefully() = 0;
   // Closes at once, from any state; pending operations fail with `closed`.
   virtual void close() noexcept = 0;
+  // False once it was closed on this side, by whom ever. Its peer is of no matter.
+  virtual bool is_open() const noexcept { return true; }
   // Whether the peer has ended its direction or broken off, as far as the socket knows by now. Bytes
   // that it sent before may still be unread.
   virtual bool peer_ended() noexcept { return false; }

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "proxy/net/one_shot.hpp"
+#include "proxy/net/page_pool.hpp"
 #include "proxy/net/splice_pipe.hpp"
 
 namespace nono {
@@ -20,7 +21,7 @@ namespace {
 // full, the rest is moved through one large buffer that all tunnels of the thread share. One that
 // moves bulk waits without a buffer and moves it through a pipe, uncopied.
 constexpr std::size_t quiet_bytes = 96;
-constexpr std::size_t active_bytes = 4096;
+constexpr std::size_t active_bytes = Page::bytes;
 constexpr std::size_t large_bytes = 256 * 1024;
 // Then the other connections have their turn.
 constexpr int rounds_max = 8;
@@ -57,7 +58,7 @@ class Relay final : private Expiring {
     client_.never_expires();
     upstream_.never_expires();
     for (Direction* way : {&up_, &down_}) {
-      way->active = std::make_unique_for_overwrite<char[]>(active_bytes);
+      way->active = Page::take();
     }
     renew();
     if (early.empty()) {
@@ -93,7 +94,7 @@ class Relay final : private Expiring {
     std::uint8_t small_chunks = 0;       // one after another, while it is bulk
     bool bulk = false;
     bool unspliceable = false;
-    std::unique_ptr<char[]> active{};  // null: `quiet` does
+    Page active{};  // none: `quiet` does
     std::array<char, quiet_bytes> quiet{};
 
     std::span<char> own_buffer() {
@@ -210,7 +211,7 @@ class Relay final : private Expiring {
         ::recv(way.from.socket().native_handle(), buffer + first.size(), large_bytes, MSG_DONTWAIT);
     broken = more < 0 && !try_again(errno);  // the error is told once only
     const std::size_t count = first.size() + static_cast<std::size_t>(std::max<ssize_t>(more, 0));
-    if (!way.active) way.active = std::make_unique_for_overwrite<char[]>(active_bytes);
+    if (!way.active) way.active = Page::take();
     return {buffer, count};
   }
 

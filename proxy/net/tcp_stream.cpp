@@ -5,16 +5,10 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <boost/asio/post.hpp>
 #include <cerrno>
 
 namespace nono {
-
-namespace {
-
-constexpr std::chrono::milliseconds drain_time{2'000};
-constexpr std::size_t drain_bytes_max = 256 * 1024;
-
-}  // namespace
 
 void use_cubic(int fd) noexcept {
   constexpr std::string_view name = "cubic";
@@ -59,6 +53,9 @@ Awaitable<Result<std::size_t>> TcpStream::read_some(std::span<char> buffer) {
 }
 
 Awaitable<Result<void>> TcpStream::write_all(std::span<const char> data) {
+  // Behind whatever else is ready to run: all that has arrived is read before anything is sent, and
+  // what is sent then leaves in one go, so that the peer is woken once and not for each message.
+  co_await net::post(socket_.get_executor(), net::deferred);
   while (!data.empty()) {
     // Straight to the socket: there is nearly always room, and then nothing is suspended or
     // allocated.
@@ -101,8 +98,8 @@ Awaitable<void> TcpStream::close_gracefully() {
   socket_.shutdown(TcpSocket::shutdown_send, code);
   std::array<char, 4096> rest;
   std::size_t drained = 0;
-  expires_after(drain_time);
-  while (!code && drained < drain_bytes_max) {
+  expires_after(drain_time_max_);
+  while (!code && drained < drain_bytes_max_) {
     auto [failed, count] = co_await socket_.async_receive(net::buffer(rest), as_result);
     code = failed;
     drained += count;
@@ -114,6 +111,11 @@ void TcpStream::close() noexcept {
   deadlines_.disarm(*this);
   ErrorCodeSys ignored;
   socket_.close(ignored);
+}
+
+void TcpStream::resets_at_end(bool resets) noexcept {
+  const linger at_once{resets ? 1 : 0, 0};
+  ::setsockopt(socket_.native_handle(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
 bool TcpStream::peer_ended() noexcept {

@@ -31,6 +31,10 @@ class TcpStream final : public ByteStream, private Expiring {
   Awaitable<Result<void>> shutdown_send() override;
   Awaitable<void> close_gracefully() override;
   void close() noexcept override;
+  bool is_open() const noexcept override { return socket_.is_open(); }
+  // Whether the end is to be no regular one (RST), however it comes; what was written and not yet
+  // taken is then lost.
+  void resets_at_end(bool resets) noexcept;
   bool peer_ended() noexcept override;
   bool is_quiet() noexcept override;
 
@@ -40,6 +44,12 @@ class TcpStream final : public ByteStream, private Expiring {
   // What to send, as far as it goes at once, if the deadline passes (a 408 while a head is
   // awaited). Empty: nothing. The view must stay valid until replaced; string literals do.
   void last_words(std::string_view words) noexcept { last_words_ = words; }
+
+  // How much of what the peer still sends close_gracefully() reads away, and for how long.
+  void drains(std::chrono::milliseconds time_max, std::size_t bytes_max) noexcept {
+    drain_time_max_ = time_max;
+    drain_bytes_max_ = bytes_max;
+  }
 
   TcpSocket& socket() { return socket_; }
   int native_handle() { return socket_.native_handle(); }
@@ -55,6 +65,8 @@ class TcpStream final : public ByteStream, private Expiring {
   TcpSocket socket_;
   Deadlines& deadlines_;
   std::string_view last_words_;
+  std::chrono::milliseconds drain_time_max_{2'000};
+  std::size_t drain_bytes_max_ = 256 * 1024;
 };
 
 }  // namespace nono

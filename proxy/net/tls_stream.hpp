@@ -54,6 +54,7 @@ class TlsStream final : public ByteStream {
   Awaitable<Result<void>> shutdown_send() override;
   Awaitable<void> close_gracefully() override;
   void close() noexcept override;
+  bool is_open() const noexcept override { return tcp_->is_open(); }
   bool peer_ended() noexcept override { return tcp_->peer_ended(); }
   // Takes in what TLS itself has to say between two messages (tickets, a goodbye).
   bool is_quiet() noexcept override;

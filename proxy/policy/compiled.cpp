@@ -194,6 +194,7 @@ Result<CompiledRules> compile(const NetworkRules& rules,
   CompiledRules compiled;
   compiled.mode = rules.mode;
   compiled.observe = rules.observe;
+  compiled.open_ports = rules.open_ports;
   AddressPolicy addresses;
   addresses.allow_private = rules.allow_private;
   addresses.observe = rules.observe;

@@ -47,6 +47,7 @@ struct Route {
 struct CompiledRules {
   NetworkMode mode = NetworkMode::filtered;
   bool observe = false;
+  std::vector<Port> open_ports;
   HostIndex allow;       // → allowed
   HostIndex deny;        // → denials, of whole hosts
   HostIndex deny_paths;  // → denials, of some requests

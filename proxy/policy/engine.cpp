@@ -192,8 +192,11 @@ Engine::RequestDecision Engine::decide_request(const Permit& permit,
     return allow(permit.because(), std::string(request.path));
   }
 
+  // Where a key is put into requests, its rules say what it may be used for: observing a job is no
+  // reason to let it do more with the key.
+  const bool keyed = allowed != nullptr && !allowed->routes.empty();
   const auto refuse_or_observe = [&](Refusal refusal, std::string path) {
-    if (!rules.observe) return refuse(std::move(refusal));
+    if (!rules.observe || keyed) return refuse(std::move(refusal));
     RequestDecision decision =
         allow(Because{Reason::observed, refusal.because.rule}, std::move(path));
     decision.refusal = std::move(refusal);
@@ -244,6 +247,17 @@ Decision Engine::decide_route(std::size_t route) const {
                 wanted.loopback ? rules.addresses_and_loopback : rules.addresses);
   if (denied) observe(permit, std::move(*denied));
   return permit;
+}
+
+Decision Engine::decide_open_port(Port port) const {
+  const CompiledRules& rules = *compiled_;
+  const HostPort target{IpAddress::v4({127, 0, 0, 1}), port};
+  if (rules.mode == NetworkMode::blocked) return blocked_refusal(target);
+  const std::vector<Port>& open = rules.open_ports;
+  if (std::find(open.begin(), open.end(), port) == open.end()) return loopback_refusal(target);
+  return Permit(target, Handling::tunnel,
+                Because{Reason::rule_allows, "--open-port " + std::to_string(port.value())}, true,
+                rules.addresses);
 }
 
 Permit Engine::permit_upstream_proxy(const HostPort& address) {

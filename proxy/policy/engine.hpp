@@ -44,8 +44,8 @@ class Engine {
   // May this request be made on a permitted target? Always allowed where the host has no endpoint
   // rules. On success `path` is the normalised origin-form (RFC 3986 6.2.2: percent-decoded once
   // where unreserved, dot segments resolved) that must be forwarded; what is matched is what is
-  // sent. Observe mode: what would be refused is allowed with Reason::observed; a path that cannot
-  // be normalised is then forwarded as it came.
+  // sent. Observe mode: what would be refused is allowed with Reason::observed, except on a
+  // credential's upstream; a path that cannot be normalised is then forwarded as it came.
   struct RequestDecision {
     bool allowed = false;
     Because because;
@@ -59,6 +59,9 @@ class Engine {
 
   // The permit for a credential route's own upstream, as the reverse form uses it.
   Decision decide_route(std::size_t route) const;
+
+  // May a program inside reach this port of the host's loopback? Only where --open-port names it.
+  Decision decide_open_port(Port port) const;
 
   // The permit for the user's own upstream proxy: the configuration names that one place, private
   // or not.

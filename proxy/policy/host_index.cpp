@@ -1,6 +1,7 @@
 #include "proxy/policy/host_index.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <map>
 #include <string>
 
@@ -11,10 +12,9 @@ using Octets = std::array<char, 16>;
 
 Octets masked(const std::array<std::uint8_t, 16>& octets, unsigned bits) {
   Octets kept{};
-  for (unsigned i = 0; i < octets.size(); ++i) {
-    const unsigned inside = bits > 8 * i ? std::min(bits - 8 * i, 8U) : 0;
-    kept[i] = static_cast<char>(octets[i] & (0xff00U >> inside));
-  }
+  const unsigned whole = bits / 8;
+  std::memcpy(kept.data(), octets.data(), whole);
+  if (whole < kept.size()) kept[whole] = static_cast<char>(octets[whole] & (0xff00U >> bits % 8));
   return kept;
 }
 

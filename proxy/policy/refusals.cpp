@@ -81,6 +81,14 @@ std::optional<Refusal> always_denied_refusal(const HostPort& target) {
       "no rule or flag allows it; pass what the program needs with --credential or --set-env"};
 }
 
+Refusal loopback_refusal(const HostPort& target) {
+  Refusal refusal;
+  refusal.because.reason = Reason::no_rule;
+  refusal.detail = fmt::format("nothing listens on {} inside the sandbox", target.to_string());
+  refusal.fix = fmt::format("--open-port {} leads to this machine's own", target.port.value());
+  return refusal;
+}
+
 Refusal denied_refusal(const HostPort& target, const Denial& denial) {
   std::string fix = fmt::format("remove the deny rule {}", denial.rule);
   if (!denial.origin.empty()) fix += fmt::format(" ({})", denial.origin);

@@ -16,6 +16,9 @@ Refusal blocked_refusal(const HostPort& target);
 // For metadata services and link-local addresses; nothing for every other target.
 std::optional<Refusal> always_denied_refusal(const HostPort& target);
 
+// Loopback inside a sandbox is its own.
+Refusal loopback_refusal(const HostPort& target);
+
 Refusal denied_refusal(const HostPort& target, const Denial& denial);
 
 // `found` is the failed look-up in `rules.allow`.

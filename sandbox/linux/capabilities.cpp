@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -41,18 +42,33 @@ Done drop_capabilities() {
   return {};
 }
 
+Done drop_held_capabilities() {
+  if (drop_capabilities()) return {};
+  ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+  __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  CapabilityData none = {};
+  if (::syscall(SYS_capset, &header, none.data()) != 0) {
+    return failed(Step::capabilities, errno, "capset");
+  }
+  return {};
+}
+
 Done forbid_new_privileges() {
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return failed(Step::no_new_privs, errno);
   return {};
 }
 
-bool has_no_capabilities() {
+bool holds_no_capability() {
   __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
   CapabilityData sets = {};
   if (::syscall(SYS_capget, &header, sets.data()) != 0) return false;
-  for (const __user_cap_data_struct& set : sets) {
-    if (set.effective != 0 || set.permitted != 0 || set.inheritable != 0) return false;
-  }
+  return std::all_of(sets.begin(), sets.end(), [](const __user_cap_data_struct& set) {
+    return set.effective == 0 && set.permitted == 0 && set.inheritable == 0;
+  });
+}
+
+bool has_no_capabilities() {
+  if (!holds_no_capability()) return false;
   for (int number = 0; number < capability_numbers_max; ++number) {
     int present = ::prctl(PR_CAPBSET_READ, number, 0, 0, 0);
     if (present < 0) break;

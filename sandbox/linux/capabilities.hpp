@@ -9,9 +9,15 @@ namespace nono::sandbox {
 // securebits, so that not even an exec as uid 0 brings capabilities back.
 Done drop_capabilities();
 
+// The same where this process may not do all of that: an ordinary user's, which holds nothing. With
+// no_new_privs no exec brings anything either.
+Done drop_held_capabilities();
+
 Done forbid_new_privileges();
 
 // True when no set holds a capability and none can come back.
 bool has_no_capabilities();
+// True when none is held; whether some could come back is no_new_privs' business.
+bool holds_no_capability();
 
 }  // namespace nono::sandbox

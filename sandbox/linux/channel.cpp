@@ -10,7 +10,6 @@
 namespace nono::sandbox {
 namespace {
 
-constexpr std::size_t fds_max = 16;
 constexpr std::size_t detail_max = 512;
 
 struct Wire {
@@ -76,7 +75,7 @@ bool send_report(int channel, const Report& report, std::span<const int> fds) {
   return sent == static_cast<ssize_t>(sizeof wire);
 }
 
-std::optional<Report> receive_report(int channel) {
+std::optional<Report> receive_report(int channel, int flags) {
   Wire wire = {};
   iovec data = {&wire, sizeof wire};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(fds_max * sizeof(int))> control = {};
@@ -87,7 +86,7 @@ std::optional<Report> receive_report(int channel) {
   message.msg_controllen = control.size();
   ssize_t size = -1;
   do {
-    size = ::recvmsg(channel, &message, MSG_CMSG_CLOEXEC);
+    size = ::recvmsg(channel, &message, MSG_CMSG_CLOEXEC | flags);
   } while (size < 0 && errno == EINTR);
 
   Report report;
@@ -96,6 +95,7 @@ std::optional<Report> receive_report(int channel) {
                (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
   if (!whole || wire.kind > static_cast<std::uint8_t>(Report::Kind::exited) ||
       wire.step > static_cast<std::uint8_t>(Step::peer_gone) || wire.detail_size > detail_max) {
+    if (size >= 0) errno = EPROTO;
     return std::nullopt;
   }
   report.kind = static_cast<Report::Kind>(wire.kind);
@@ -106,17 +106,18 @@ std::optional<Report> receive_report(int channel) {
   return report;
 }
 
-bool send_signal_request(int channel, int number) {
-  std::int32_t wire = number;
-  return ::send(channel, &wire, sizeof wire, MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof wire;
+bool send_request(int channel, Request::Kind kind, int value) {
+  const Request request{kind, value};
+  return ::send(channel, &request, sizeof request, MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof request;
 }
 
-int receive_signal_request(int channel) {
-  std::int32_t wire = 0;
-  ssize_t size = ::recv(channel, &wire, sizeof wire, MSG_DONTWAIT);
-  if (size < 0 && (errno == EAGAIN || errno == EINTR)) return -1;
-  if (size == 0) return 0;
-  return size == sizeof wire && wire > 0 ? wire : -1;
+Request receive_request(int channel) {
+  Request request;
+  ssize_t size = ::recv(channel, &request, sizeof request, MSG_DONTWAIT);
+  if (size == 0) return {Request::Kind::gone, 0};
+  bool whole = size == sizeof request &&
+               (request.kind == Request::Kind::signal || request.kind == Request::Kind::socket);
+  return whole ? request : Request{};
 }
 
 }  // namespace nono::sandbox

@@ -1,7 +1,8 @@
 #pragma once
-// What the processes of one sandbox say to each other: reports towards the parent (P), signals
+// What the processes of one sandbox say to each other: reports towards the parent (P), requests
 // towards pid 1 (I). One SOCK_SEQPACKET pair, so that a message arrives whole or not at all.
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -15,10 +16,12 @@ namespace nono::sandbox {
 
 struct Report {
   enum class Kind : std::uint8_t {
-    ready,        // the namespaces stand; carries the listeners
-    failed,       // set-up failed: `failure`
-    exec_failed,  // the command could not be executed: `failure`
-    exited,       // the command ended: `status` as of waitpid(2)
+    sockets,       // some of those made in the namespace; `status` is their SocketRole
+    ready,         // the namespaces stand, and all sockets were handed over
+    failed,        // set-up failed: `failure`
+    exec_failed,   // the command could not be executed: `failure`
+    inner_socket,  // that the parent asked for; none where it could not be made: `failure`
+    exited,        // the command ended: `status` as of waitpid(2)
   };
   Kind kind = Kind::failed;
   Failure failure;
@@ -26,18 +29,33 @@ struct Report {
   std::vector<UniqueFd> fds;
 };
 
+enum class SocketRole : std::uint8_t { proxy, captured, captured_all, dns_udp, dns_tcp };
+
+// Of one message.
+inline constexpr std::size_t fds_max = 16;
+
 // Both ends, close-on-exec; errno is left as socketpair(2) set it when they are not valid.
 std::pair<UniqueFd, UniqueFd> make_channel();
 
 // True when the whole message was sent. `fds` are passed along and stay open here.
 bool send_report(int channel, const Report& report, std::span<const int> fds = {});
 
-// The next report; blocks. Empty when no process holds the other end any more, or on a message that
-// is none of ours.
-std::optional<Report> receive_report(int channel);
+// The next report; blocks, unless `flags` say MSG_DONTWAIT. Empty when no process holds the other
+// end any more, or on a message that is none of ours.
+std::optional<Report> receive_report(int channel, int flags = 0);
 
-bool send_signal_request(int channel, int number);
-// The number of the signal to forward; 0 when the parent is gone, -1 when nothing is there yet.
-int receive_signal_request(int channel);
+// What the parent asks of pid 1.
+struct Request {
+  enum class Kind : std::uint8_t {
+    none,    // nothing is there yet
+    gone,    // the parent has ended
+    signal,  // forward the signal `value`
+    socket,  // make a TCP socket of the family `value`; a report `inner_socket` brings it
+  };
+  Kind kind = Kind::none;
+  std::int32_t value = 0;
+};
+bool send_request(int channel, Request::Kind kind, int value);
+Request receive_request(int channel);
 
 }  // namespace nono::sandbox

@@ -90,6 +90,9 @@ std::string remedy(const Failure& failure) {
     case Step::listener:
       if (failure.error == EACCES) return "choose a proxy port above 1023";
       return {};
+    case Step::capture:
+      return "leave --capture-all-ports out: the ports that rules name are captured then; or use a "
+             "kernel with nf_tables and nft_tproxy";
     case Step::directory:
       return "start nono in a directory that you may enter; as root, note that nono gives up "
              "root's "
@@ -113,6 +116,8 @@ std::string_view to_string(Step step) {
       return "set up the sandbox's loopback network";
     case Step::listener:
       return "listen for the proxy inside the sandbox";
+    case Step::capture:
+      return "redirect every port of the sandbox to the proxy (nf_tables, TPROXY)";
     case Step::stdio:
       return "replace a socket on standard input or output by a pipe";
     case Step::mount_tree:

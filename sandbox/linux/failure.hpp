@@ -16,6 +16,7 @@ enum class Step : std::uint8_t {
   id_map,           // /proc/self/{setgroups,uid_map,gid_map}
   loopback,         // lo up and the routes to it
   listener,         // the proxy's listening socket
+  capture,          // redirecting every port to the proxy
   stdio,            // pipes in place of sockets on descriptors 0 to 2
   mount_tree,       // detach from the host's mount propagation
   mount_grant,      // a writable grant, or one that shows through a private directory

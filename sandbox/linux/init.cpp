@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -87,6 +88,19 @@ bool reap(const Job& job, int& status) {
   ::_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
+// The parent has none of this network namespace's sockets but those that it was given.
+void hand_over_socket(int channel, int family) {
+  UniqueFd socket;
+  if (family == AF_INET || family == AF_INET6) {
+    socket = UniqueFd(::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  }
+  Report report;
+  report.kind = Report::Kind::inner_socket;
+  if (!socket) report.failure.error = errno;
+  int fd = socket.get();
+  send_report(channel, report, std::span<const int>(&fd, socket ? 1 : 0));
+}
+
 [[noreturn]] void serve(Job job, int channel) {
   sigset_t awaited;
   sigemptyset(&awaited);
@@ -110,9 +124,10 @@ bool reap(const Job& job, int& status) {
       }
     }
     if (polls[1].revents != 0) {
-      int number = receive_signal_request(channel);
-      if (number == 0) ::_exit(125);  // the parent is gone, and we go with it
-      if (number > 0) forward(job, number);
+      const Request request = receive_request(channel);
+      if (request.kind == Request::Kind::gone) ::_exit(125);  // and we go with it
+      if (request.kind == Request::Kind::signal) forward(job, request.value);
+      if (request.kind == Request::Kind::socket) hand_over_socket(channel, request.value);
     }
   }
 }
@@ -130,11 +145,14 @@ void run_init(const Prepared& prepared, StdioPlan& stdio, int channel, int go, J
   Done built = build_tree(prepared.mounts, terminals);
   if (built && terminal != nullptr) built = lead_session(*terminal);
   if (!built) report_and_exit(channel, built.error());
-  if (terminal != nullptr) terminal->filesystem.reset();
+  if (terminal != nullptr) {
+    terminal->filesystem.reset();
+    terminal->events = jobs.write.get();
+  }
 
   pid_t command = ::fork();
   if (command < 0) report_and_exit(channel, {Step::start, errno, {}});
-  if (command == 0) run_payload(prepared, stdio, channel, go, jobs.write.get(), terminal);
+  if (command == 0) run_payload(prepared, stdio, channel, go, -1, terminal);
 
   ::close(go);
   stdio.replacement = {};

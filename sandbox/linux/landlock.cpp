@@ -112,12 +112,13 @@ std::vector<LandlockRule> landlock_rules(const SandboxPlan& plan,
   return rules;
 }
 
-Done apply_landlock(const std::vector<LandlockRule>& rules) {
+Done apply_landlock(const std::vector<LandlockRule>& rules, bool no_tcp) {
   int abi = landlock_abi();
   if (abi == 0) return failed(Step::landlock, errno);
 
   LandlockRulesetAttr attr = {};
   attr.handled_access_fs = all_rights(abi);
+  if (no_tcp && abi >= 4) attr.handled_access_net = access_net_bind_tcp | access_net_connect_tcp;
   if (abi >= 6) attr.scoped = scope_abstract_unix_socket | scope_signal;
   UniqueFd ruleset(static_cast<int>(::syscall(sys_landlock_create_ruleset, &attr, sizeof attr, 0)));
   if (!ruleset) return failed(Step::landlock, errno, "ruleset");

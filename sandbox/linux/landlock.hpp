@@ -32,7 +32,8 @@ std::vector<LandlockRule> landlock_rules(const SandboxPlan& plan,
 // Confines this thread and its descendants: files by the rules, signals and abstract sockets (ABI
 // 6) and other Unix sockets (ABI 9) to the sandbox itself where the kernel can. Paths are opened
 // here, after all mounts: a path that does not exist or cannot be reached grants nothing.
-Done apply_landlock(const std::vector<LandlockRule>& rules);
+// `no_tcp`: no TCP port may be connected to or bound (ABI 4).
+Done apply_landlock(const std::vector<LandlockRule>& rules, bool no_tcp = false);
 
 // Opens a path that must be canonical: no component may be a symbolic link (ELOOP).
 UniqueFd open_canonical(const std::string& path);

@@ -1,13 +1,10 @@
 // L: the one process of the sandbox that the host sees as the parent's child.
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,8 +17,10 @@
 #include "sandbox/linux/capabilities.hpp"
 #include "sandbox/linux/channel.hpp"
 #include "sandbox/linux/namespaces.hpp"
+#include "sandbox/linux/notify/descendants.hpp"
 #include "sandbox/linux/prepared.hpp"
 #include "sandbox/linux/rtnetlink.hpp"
+#include "sandbox/linux/sockets.hpp"
 #include "sandbox/linux/stdio_relay.hpp"
 #include "sandbox/linux/terminal.hpp"
 #include "sandbox/linux/terminal_relay.hpp"
@@ -38,8 +37,7 @@ Done die_with_parent(pid_t parent) {
 }
 
 // What else the parent had open is none of the sandbox's business.
-Done close_all_but(std::initializer_list<int> kept) {
-  std::vector<int> fds(kept);
+Done close_all_but(std::vector<int> fds) {
   std::sort(fds.begin(), fds.end());
   unsigned first = 3;
   for (int fd : fds) {
@@ -49,19 +47,6 @@ Done close_all_but(std::initializer_list<int> kept) {
   }
   if (::close_range(first, ~0U, 0) != 0) return failed(Step::limits, errno);
   return {};
-}
-
-tl::expected<UniqueFd, Failure> listen_on(Port port) {
-  UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port.value());
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (!socket || ::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
-      ::listen(socket.get(), SOMAXCONN) != 0) {
-    return failed(Step::listener, errno);
-  }
-  return socket;
 }
 
 Done leave_host(const Prepared& prepared, int channel) {
@@ -77,16 +62,12 @@ Done leave_host(const Prepared& prepared, int channel) {
     if (Done done = set_up_loopback(); !done) return done;
   }
 
+  if (prepared.plan.network == Network::proxied) {
+    if (Done done = hand_over_sockets(prepared.plan, channel); !done) return done;
+  }
   Report ready;
   ready.kind = Report::Kind::ready;
-  std::vector<int> fds;
-  if (prepared.plan.network == Network::proxied) {
-    tl::expected<UniqueFd, Failure> listener = listen_on(prepared.plan.proxy.http);
-    if (!listener) return tl::unexpected<Failure>(listener.error());
-    fds.push_back(listener->get());
-    ready.fds.push_back(std::move(*listener));
-  }
-  if (!send_report(channel, ready, fds)) return failed(Step::peer_gone, errno);
+  if (!send_report(channel, ready)) return failed(Step::peer_gone, errno);
   return {};
 }
 
@@ -182,6 +163,16 @@ bool make_job_pipe(JobPipe& jobs) {
   return true;
 }
 
+std::vector<int> needed_descriptors(const Prepared& prepared, int channel, int go) {
+  std::vector<int> needed = {channel, go};
+  const ObserverLink& observer = prepared.observer;
+  if (observer.wanted()) {
+    needed.insert(needed.end(), {observer.to_launcher.get(), observer.from_command.get(),
+                                 observer.records.get()});
+  }
+  return needed;
+}
+
 UniqueFd receive_signals(bool terminal) {
   sigset_t awaited;
   sigemptyset(&awaited);
@@ -197,7 +188,7 @@ constexpr int look_again_ms = 200;
 
 // Until I has ended; returns its exit code.
 int serve(const Prepared& prepared, pid_t init, int jobs, std::vector<StdioCopy>& copies,
-          TerminalRelay* terminal) {
+          TerminalRelay* terminal, Observer* observer) {
   UniqueFd received = receive_signals(terminal != nullptr);
   JobFollower follower(prepared, jobs, init, terminal);
   for (;;) {
@@ -213,11 +204,14 @@ int serve(const Prepared& prepared, pid_t init, int jobs, std::vector<StdioCopy>
     for (const StdioCopy& copy : copies) {
       polls.push_back({copy.done() ? -1 : copy.waiting_on(), copy.waiting_for(), 0});
     }
+    const std::size_t terminal_at = polls.size();
     if (terminal != nullptr) terminal->add_polls(polls);
+    if (observer != nullptr) polls.push_back(observer->poll());
     bool looks = terminal != nullptr && terminal->waits_for_foreground();
     int ready = ::poll(polls.data(), polls.size(), looks ? look_again_ms : -1);
     if (ready == 0) terminal->resume();
     if (ready <= 0) continue;
+    if (observer != nullptr && polls.back().revents != 0) observer->step(polls.back().revents);
     if (polls[0].revents != 0) {
       signalfd_siginfo info;
       while (::read(received.get(), &info, sizeof info) > 0) follower.pass_on(info);
@@ -226,7 +220,9 @@ int serve(const Prepared& prepared, pid_t init, int jobs, std::vector<StdioCopy>
     for (std::size_t i = 0; i < copies.size(); ++i) {
       if (polls[i + 2].revents != 0) copies[i].step();
     }
-    if (terminal != nullptr) terminal->step(std::span(polls).last(TerminalRelay::poll_count));
+    if (terminal != nullptr) {
+      terminal->step(std::span(polls).subspan(terminal_at, TerminalRelay::poll_count));
+    }
   }
 }
 
@@ -244,11 +240,16 @@ void report_and_exit(int channel, const Failure& failure) {
 void run_launcher(const Prepared& prepared, int channel, int go) {
   if (Done done = die_with_parent(prepared.parent); !done) report_and_exit(channel, done.error());
   ::signal(SIGCHLD, SIG_DFL);  // ignoring it would lose the command's status
-  if (Done done = close_all_but({channel, go}); !done) report_and_exit(channel, done.error());
+  if (Done done = close_all_but(needed_descriptors(prepared, channel, go)); !done)
+    report_and_exit(channel, done.error());
+  const bool notify = prepared.notify.has_value();
   // Opened anew while this process may still open what the user may.
-  tl::expected<std::optional<OuterTerminal>, Failure> outer = open_outer_terminal();
+  tl::expected<std::optional<OuterTerminal>, Failure> outer;
+  if (!notify) outer = open_outer_terminal();
   if (!outer) report_and_exit(channel, outer.error());
-  if (Done done = leave_host(prepared, channel); !done) report_and_exit(channel, done.error());
+  if (Done done = notify ? adopt_orphans() : leave_host(prepared, channel); !done) {
+    report_and_exit(channel, done.error());
+  }
 
   tl::expected<StdioPlan, Failure> stdio = plan_stdio();
   if (!stdio) report_and_exit(channel, stdio.error());
@@ -263,11 +264,18 @@ void run_launcher(const Prepared& prepared, int channel, int go) {
   }
   JobPipe jobs;
   if (!make_job_pipe(jobs)) report_and_exit(channel, {Step::start, errno, {}});
+  std::optional<Observer> observer;
+  if (prepared.observer.wanted()) {
+    // Of the host: the one that I mounts knows the processes by other numbers.
+    UniqueFd proc(::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    observer.emplace(prepared.plan, prepared.rules, prepared.observer, std::move(proc));
+  }
   pid_t init = ::fork();
   if (init < 0) report_and_exit(channel, {Step::start, errno, {}});
   if (init == 0) {
     terminal.master.reset();
     terminal.outer = {};
+    if (notify) run_supervisor(prepared, *stdio, channel, go, jobs);
     run_init(prepared, *stdio, channel, go, jobs, *outer ? &terminal.inner : nullptr);
   }
 
@@ -280,9 +288,11 @@ void run_launcher(const Prepared& prepared, int channel, int go) {
     relay.emplace(std::move(terminal.outer), std::move(terminal.master), terminal.inner.foreground);
     terminal.inner = {};
   }
-  if (!drop_capabilities()) ::_exit(125);  // I dies with us
-  TerminalRelay* copying = relay ? &*relay : nullptr;
-  ::_exit(serve(prepared, init, jobs.read.get(), stdio->copies, copying));
+  if (!(notify ? drop_held_capabilities() : drop_capabilities())) ::_exit(125);  // I dies with us
+  const int code = serve(prepared, init, jobs.read.get(), stdio->copies, relay ? &*relay : nullptr,
+                         observer ? &*observer : nullptr);
+  if (notify) end_descendants({});  // none, unless I was killed
+  ::_exit(code);
 }
 
 }  // namespace nono::sandbox

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <netinet/in.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -38,7 +39,7 @@ Done close_descriptors_on_exec() {
 }
 
 // Asks the kernel rather than trusting the calls above.
-Done check_self() {
+Done check_self(bool without_namespaces) {
   if (::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1) {
     return failed(Step::self_check, 0, "new privileges are possible");
   }
@@ -46,27 +47,55 @@ Done check_self() {
   if (::prctl(PR_GET_SECCOMP, 0, 0, 0, 0) != filtered) {
     return failed(Step::self_check, 0, "the system call filter is not active");
   }
-  if (!has_no_capabilities()) return failed(Step::self_check, 0, "capabilities are left");
+  bool powerless = without_namespaces ? holds_no_capability() : has_no_capabilities();
+  if (!powerless) return failed(Step::self_check, 0, "capabilities are left");
   UniqueFd way_out(::socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (way_out) return failed(Step::self_check, 0, "a VSOCK socket could be made");
   return {};
 }
 
-Done confine(const Prepared& prepared, const StdioPlan& stdio, const InnerTerminal* terminal) {
-  if (terminal != nullptr) {
-    if (Done done = join_terminal(*terminal); !done) return done;
+// Asks the supervisor for what it must refuse, and can only after it has read the address here.
+Done check_supervisor() {
+  UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr nowhere = {};
+  if (socket && ::connect(socket.get(), &nowhere, sizeof(sockaddr_in)) != 0 &&
+      errno == EAFNOSUPPORT) {
+    return {};
   }
+  return failed(Step::self_check, errno,
+                "the supervisor may not read the command's memory: kernel.yama.ptrace_scope is "
+                "above 1, or a filter around nono refuses process_vm_readv");
+}
+
+// The parts that differ where there are no namespaces.
+Done confine_without_namespaces(const Prepared& prepared, int supervisor) {
+  if (Done done = drop_held_capabilities(); !done) return done;
+  if (Done done = forbid_new_privileges(); !done) return done;
+  if (Done done = apply_landlock(prepared.notify->rules, prepared.notify->no_tcp); !done) {
+    return done;
+  }
+  Done installed = prepared.notify->supervised()
+                       ? install_with_listener(prepared.filter, supervisor)
+                       : install_filter(prepared.filter);
+  if (!installed) return installed;
+  if (Done done = check_self(true); !done) return done;
+  return prepared.notify->supervised() ? check_supervisor() : Done();
+}
+
+Done confine(const Prepared& prepared, const StdioPlan& stdio, int supervisor) {
   if (!prepared.plan.cwd.empty() && ::chdir(prepared.plan.cwd.c_str()) != 0) {
     return failed(Step::directory, errno, prepared.plan.cwd);
   }
   if (Done done = install_stdio(stdio); !done) return done;
   if (Done done = limit_core(); !done) return done;
   if (Done done = close_descriptors_on_exec(); !done) return done;
+  if (prepared.notify) return confine_without_namespaces(prepared, supervisor);
   if (Done done = drop_capabilities(); !done) return done;
   if (Done done = forbid_new_privileges(); !done) return done;
   if (Done done = apply_landlock(prepared.rules); !done) return done;
+  if (Done done = install_observer(prepared.observer); !done) return done;
   if (Done done = install_filter(prepared.filter); !done) return done;
-  return check_self();
+  return check_self(false);
 }
 
 bool wait_for_go(int go) {
@@ -92,11 +121,14 @@ void execute(const Prepared& prepared) {
 
 }  // namespace
 
-void run_payload(const Prepared& prepared, const StdioPlan& stdio, int channel, int go, int jobs,
-                 const InnerTerminal* terminal) {
-  if (Done done = confine(prepared, stdio, terminal); !done) report_and_exit(channel, done.error());
+void run_payload(const Prepared& prepared, const StdioPlan& stdio, int channel, int go,
+                 int supervisor, const InnerTerminal* terminal) {
+  Done confined = terminal != nullptr ? join_terminal(*terminal) : Done();
+  if (confined) confined = confine(prepared, stdio, supervisor);
+  if (!confined) report_and_exit(channel, confined.error());
+  if (supervisor >= 0) ::close(supervisor);
   if (!wait_for_go(go)) ::_exit(125);
-  if (terminal != nullptr && ::write(jobs, &job_started, 1) != 1) ::_exit(125);
+  if (terminal != nullptr && ::write(terminal->events, &job_started, 1) != 1) ::_exit(125);
 
   ::sigaction(SIGCHLD, &prepared.child_action, nullptr);
   ::sigprocmask(SIG_SETMASK, &prepared.signal_mask, nullptr);

@@ -3,12 +3,15 @@
 // only have to act.
 
 #include <csignal>
+#include <optional>
 #include <vector>
 
 #include "config/base/fd.hpp"
 #include "sandbox/linux/failure.hpp"
 #include "sandbox/linux/landlock.hpp"
 #include "sandbox/linux/mounts.hpp"
+#include "sandbox/linux/notify/notify.hpp"
+#include "sandbox/linux/observer.hpp"
 #include "sandbox/linux/seccomp.hpp"
 #include "sandbox/plan.hpp"
 
@@ -24,6 +27,9 @@ struct Prepared {
   MountPlan mounts;
   std::vector<LandlockRule> rules;
   std::vector<sock_filter> filter;
+  std::optional<NotifyPrepared> notify;  // Backend::notify; then `rules` and `mounts` are not used
+  std::vector<sock_filter> supervisor_filter;
+  ObserverLink observer;    // SandboxPlan::diagnose
   std::vector<char*> argv;  // null-terminated, into plan
   std::vector<char*> envp;
   sigset_t signal_mask = {};           // the caller's, for the command
@@ -60,8 +66,9 @@ constexpr char job_wants_input = 'i';  // it waited for its terminal, and has it
 [[noreturn]] void run_init(const Prepared& prepared, StdioPlan& stdio, int channel, int go,
                            JobPipe& jobs, InnerTerminal* terminal);
 
-// C: confines itself, waits for the parent's GO, becomes the command.
+// C: confines itself, waits for the parent's GO, becomes the command. `supervisor`: where the
+// filter's listener goes, with the notify backend.
 [[noreturn]] void run_payload(const Prepared& prepared, const StdioPlan& stdio, int channel, int go,
-                              int jobs, const InnerTerminal* terminal);
+                              int supervisor = -1, const InnerTerminal* terminal = nullptr);
 
 }  // namespace nono::sandbox

@@ -7,6 +7,7 @@
 #include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -163,6 +164,22 @@ void add_ioctl_rules(BpfAssembler& code) {
   });
 }
 
+// A process group crosses the border of the pid namespace: P stands in the command's, and would be
+// slowed along with it. Single processes outside cannot be named, a user's are only those inside.
+void add_priority_rules(BpfAssembler& code) {
+  constexpr std::uint32_t io_priority_of_group = 2;  // IOPRIO_WHO_PGRP
+  code.when_one_of({number(SYS_setpriority)}, [&] {
+    code.load_low_word(0);
+    code.give_if_equal(PRIO_PGRP, answer(EPERM));
+    code.give(allow);
+  });
+  code.when_one_of({number(SYS_ioprio_set)}, [&] {
+    code.load_low_word(0);
+    code.give_if_equal(io_priority_of_group, answer(EPERM));
+    code.give(allow);
+  });
+}
+
 // A datagram pair could be pointed at another socket by sendto(); the connected types cannot.
 void add_socketpair_rules(BpfAssembler& code) {
   code.when_one_of({number(SYS_socketpair)}, [&] {
@@ -178,7 +195,7 @@ void add_socketpair_rules(BpfAssembler& code) {
 
 // TCP and UDP proper, no other protocol in their place: MPTCP, SMC and UDP-Lite have holes of their
 // own, raw and ping sockets need not be. Go falls back from MPTCP on EPROTONOSUPPORT.
-void add_internet_rules(BpfAssembler& code) {
+void add_internet_rules(BpfAssembler& code, bool datagrams) {
   code.load_low_word(1);
   code.mask(socket_type_mask);
   code.when_one_of({SOCK_STREAM}, [&] {
@@ -188,6 +205,7 @@ void add_internet_rules(BpfAssembler& code) {
     code.give(answer(EPROTONOSUPPORT));
   });
   code.when_one_of({SOCK_DGRAM}, [&] {
+    if (!datagrams) return code.give(answer(EPERM));
     code.load_low_word(2);
     code.give_if_equal(0, allow);
     code.give_if_equal(IPPROTO_UDP, allow);
@@ -215,7 +233,7 @@ void add_socket_rules(BpfAssembler& code, const FilterOptions& options) {
       if (options.free_internet_sockets) {
         code.give(allow);
       } else {
-        add_internet_rules(code);
+        add_internet_rules(code, !options.notify);
       }
     });
     code.when_one_of({AF_NETLINK}, [&] {
@@ -243,8 +261,10 @@ std::vector<sock_filter> build_filter(const FilterOptions& options) {
   add_set_uid_rules(code);
   add_namespace_rules(code);
   add_ioctl_rules(code);
+  if (!options.notify) add_priority_rules(code);  // its own table is stricter
   add_socketpair_rules(code);
   add_socket_rules(code, options);
+  if (options.notify) add_notify_rules(code, *options.notify);
   code.give(allow);
   return code.take();
 }

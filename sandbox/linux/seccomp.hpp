@@ -5,15 +5,18 @@
 
 #include <linux/filter.h>
 
+#include <optional>
 #include <vector>
 
 #include "sandbox/linux/failure.hpp"
+#include "sandbox/linux/notify/filter.hpp"
 
 namespace nono::sandbox {
 
 struct FilterOptions {
   bool free_internet_sockets = false;  // Network::open: AF_INET and AF_INET6 are not looked at
-  bool unix_sockets = false;           // UnixSockets::inside
+  std::optional<NotifyRules> notify = std::nullopt;  // without namespaces
+  bool unix_sockets = false;                         // UnixSockets::inside
 };
 
 // Throws nothing that a valid table can cause; pure, tested over vectors of (arch, number,

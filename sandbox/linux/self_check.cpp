@@ -165,17 +165,24 @@ void print_failure(const std::string& name, const Error& error) {
   print({name, false, error.what, error.fix});
 }
 
+const char* parts_of(Backend backend) {
+  return backend == Backend::netns ? "user, network, mount and pid namespaces, Landlock, seccomp"
+                                   : "Landlock, seccomp, a supervisor for connections";
+}
+
 // In a process of its own, whose standard output is the pipe to the caller.
-void check_in_child() {
+void check_in_child(Backend backend) {
   Canaries canaries;
   if (Result<void> made = canaries.set_up(); !made) {
     return print_failure("the self-check can be set up", made.error());
   }
   SandboxPlan plan;
+  plan.backend = backend;
   plan.cwd = "/";
   plan.grants.push_back({canaries.directory(), true, false, true});
   EscapeTargets targets = canaries.targets();
   targets.proxy_port = plan.proxy.http.value();
+  targets.mounts = backend == Backend::netns;
   plan.probe = [&] {
     for (const CheckResult& result : try_escapes(targets)) print(result);
     return 0;
@@ -190,7 +197,7 @@ void check_in_child() {
   bool whole = ended->code == 0;
   print({built,
          whole,
-         whole ? "user, network, mount and pid namespaces, Landlock, seccomp"
+         whole ? parts_of(backend)
                : fmt::format("the program in it ended with {}", ended->code),
          {}});
   bool silent = !canaries.any_was_hit();
@@ -215,18 +222,18 @@ std::string read_until_end(int fd) {
   }
 }
 
-[[noreturn]] void run_child(int output) {
+[[noreturn]] void run_child(Backend backend, int output) {
   UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   ::dup2(null.get(), STDIN_FILENO);
   ::dup2(output, STDOUT_FILENO);
   ::dup2(null.get(), STDERR_FILENO);
-  check_in_child();
+  check_in_child(backend);
   ::_exit(0);
 }
 
 }  // namespace
 
-Result<SelfCheck> self_check() {
+Result<SelfCheck> self_check(Backend backend) {
   SelfCheck check;
   utsname system = {};
   if (::uname(&system) == 0) check.kernel = system.release;
@@ -238,7 +245,7 @@ Result<SelfCheck> self_check() {
   UniqueFd write_end(ends[1]);
   pid_t child = ::fork();
   if (child < 0) return fail(errno_error(errno, "self-check"));
-  if (child == 0) run_child(write_end.get());
+  if (child == 0) run_child(backend, write_end.get());
   write_end.reset();
   std::string text = read_until_end(read_end.get());
   ::kill(child, SIGKILL);  // has ended already, but at the deadline; its sandbox goes with it

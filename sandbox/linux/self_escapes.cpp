@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -119,10 +120,13 @@ void add_files(std::vector<CheckResult>& results, const EscapeTargets& targets) 
                               ::open(targets.ungranted_file.c_str(), O_RDONLY | O_CLOEXEC)));
   results.push_back(must_fail("a file granted for reading cannot be written",
                               ::open(readable, O_WRONLY | O_CLOEXEC)));
-  results.push_back(
-      must_fail("nor can its permissions be changed", ::chmod(readable, S_IRUSR | S_IWUSR)));
+  if (targets.mounts) {
+    results.push_back(
+        must_fail("nor can its permissions be changed", ::chmod(readable, S_IRUSR | S_IWUSR)));
+  }
   results.push_back(must_fail("kernel settings cannot be written",
                               ::open("/proc/sys/kernel/core_pattern", O_WRONLY | O_CLOEXEC)));
+  if (!targets.mounts) return;  // they go where TMPDIR says
   UniqueFd temporary(::open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
   results.push_back({"temporary files can be made, privately", temporary.valid(),
                      temporary ? "made" : std::strerror(errno), temporary ? "" : advice});
@@ -165,12 +169,16 @@ void add_kernel(std::vector<CheckResult>& results) {
       must_fail("nothing can be typed into the terminal", typed < 0 && errno == EPERM ? -1 : 0));
 }
 
-void add_processes(std::vector<CheckResult>& results) {
+void add_processes(std::vector<CheckResult>& results, const EscapeTargets& targets) {
   results.push_back(must_fail("the process above cannot be traced",
                               ::ptrace(PTRACE_ATTACH, ::getppid(), nullptr, nullptr)));
   results.push_back(
       must_fail("nor its memory be read", ::open("/proc/1/mem", O_RDONLY | O_CLOEXEC)));
-  bool none = has_no_capabilities();
+  // An ordinary user without a namespace of its own cannot empty the bounding set; no_new_privs
+  // makes it meaningless.
+  bool none = targets.mounts
+                  ? has_no_capabilities()
+                  : holds_no_capability() && ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1;
   results.push_back({"no privilege is left", none, none ? "no capability" : "a capability is left",
                      none ? "" : advice});
 }
@@ -182,7 +190,7 @@ std::vector<CheckResult> try_escapes(const EscapeTargets& targets) {
   add_files(results, targets);
   add_network(results, targets);
   add_kernel(results);
-  add_processes(results);
+  add_processes(results, targets);
   return results;
 }
 

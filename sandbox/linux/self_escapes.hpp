@@ -17,6 +17,7 @@ struct EscapeTargets {
   std::string readable_file;   // granted for reading, owned by this user
   std::string ungranted_file;  // exists, and anybody may read it outside
   std::uint16_t proxy_port = 0;
+  bool mounts = true;  // namespaces: permissions hold, temporary files are in /tmp
 };
 
 // Runs in the sandbox, changes nothing outside it even where an escape succeeds.

@@ -8,7 +8,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,14 +15,13 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
-#include <fstream>
-#include <sstream>
 
 #include "sandbox/linux/channel.hpp"
 #include "sandbox/linux/paths.hpp"
 #include "sandbox/linux/prepared.hpp"
 #include "sandbox/linux/socket_survey.hpp"
 #include "sandbox/linux/uapi.hpp"
+#include "sandbox/linux/user_terminal.hpp"
 #include "sandbox/plan.hpp"
 
 namespace nono::sandbox {
@@ -31,28 +29,6 @@ namespace {
 
 // Generous: other namespaces being taken down delay the making of new ones.
 constexpr std::chrono::milliseconds ready_deadline = std::chrono::seconds(20);
-
-// The user's terminal as it was. The launcher has it in raw mode while the command runs, and gives
-// it back itself unless it is killed.
-class SavedTerminal {
- public:
-  SavedTerminal() {
-    for (int fd = 0; fd < 3 && fd_ < 0; ++fd) {
-      if (::tcgetattr(fd, &settings_) == 0) fd_ = fd;
-    }
-  }
-
-  void restore() const {
-    if (fd_ < 0) return;
-    pid_t holder = ::tcgetpgrp(fd_);
-    if (holder >= 0 && holder != ::getpgrp()) return;
-    ::tcsetattr(fd_, TCSANOW, &settings_);
-  }
-
- private:
-  int fd_ = -1;
-  termios settings_ = {};
-};
 
 class LinuxChannel final : public SandboxChannel {
  public:
@@ -66,16 +42,44 @@ class LinuxChannel final : public SandboxChannel {
     if (launcher_ <= 0) return;
     ::kill(launcher_, SIGKILL);  // takes everything below it along
     reap();
+    channel_.reset();  // before the temporary files go: it ends what may still use them
+    foreground_.restore();
   }
 
-  std::vector<UniqueFd> take_listeners() override { return std::move(listeners_); }
+  SandboxSockets take_sockets() override { return std::move(sockets_); }
+  std::shared_ptr<RegisteredPorts> registered_ports() const override { return ports_; }
+  std::vector<std::string> warnings() const override { return warnings_; }
+  // What the notify backend made in our own namespace.
+  void hold(NotifyPrepared& notify) {
+    sockets_ = std::move(notify.sockets);
+    ports_ = notify.ports;
+    private_tmp_ = std::move(notify.private_tmp);
+    warnings_ = notify.warnings;
+  }
   int pidfd() const override { return pidfd_.get(); }
-  Result<void> await_ready(bool expect_listener);
+  Result<void> await_ready(const SandboxPlan& plan);
   Result<void> go() override;
   Result<void> signal(int number) override;
+  int inner_sockets_fd() const override { return channel_.get(); }
+  bool ask_for_inner_socket(bool v6) override;
+  InnerSocket take_inner_socket() override;
   Result<ExitStatus> wait() override;
+  std::vector<DeniedPath> denied_paths() const override {
+    return read_records(denying_plan_, records_.get());
+  }
+  void keep_records(const SandboxPlan& plan, UniqueFd records) {
+    denying_plan_.denies = plan.denies;
+    denying_plan_.read_only_paths = plan.read_only_paths;
+    records_ = std::move(records);
+  }
 
  private:
+  Result<void> adopt(Report report);
+  // The first report of a failure is the cause of those that follow.
+  void keep(Report report) {
+    bool decided = last_ && last_->kind != Report::Kind::exited;
+    if (!decided) last_ = std::move(report);
+  }
   void reap() {
     int status = 0;
     while (::waitpid(launcher_, &status, 0) < 0 && errno == EINTR) {
@@ -88,7 +92,14 @@ class LinuxChannel final : public SandboxChannel {
   UniqueFd pidfd_;
   UniqueFd channel_;
   UniqueFd go_;
-  std::vector<UniqueFd> listeners_;
+  SandboxSockets sockets_;
+  std::optional<Report> last_;  // of how it ended
+  std::shared_ptr<RegisteredPorts> ports_;
+  PrivateTmp private_tmp_;
+  std::vector<std::string> warnings_;
+  SandboxPlan denying_plan_;  // of the plan, what tells denied from not granted
+  UniqueFd records_;
+  Foreground foreground_;
   SavedTerminal terminal_;
 };
 
@@ -108,23 +119,55 @@ bool is_of_another_namespace(int listener) {
   return ours != 0 && theirs != 0 && ours != theirs;
 }
 
-Result<void> LinuxChannel::await_ready(bool expect_listener) {
-  pollfd poll = {channel_.get(), POLLIN, 0};
-  int count = ::poll(&poll, 1, static_cast<int>(ready_deadline.count()));
-  if (count == 0) return fail(explain({Step::start, ETIMEDOUT, "no answer from the launcher"}));
-  std::optional<Report> report = receive_report(channel_.get());
-  if (!report) return fail(explain({Step::peer_gone, 0, "the launcher ended early"}));
-  if (report->kind != Report::Kind::ready) return fail(explain(report->failure));
-  if (report->fds.size() != (expect_listener ? 1U : 0U)) {
+Result<void> LinuxChannel::await_ready(const SandboxPlan& plan) {
+  for (;;) {
+    pollfd poll = {channel_.get(), POLLIN, 0};
+    int count = ::poll(&poll, 1, static_cast<int>(ready_deadline.count()));
+    if (count == 0) return fail(explain({Step::start, ETIMEDOUT, "no answer from the launcher"}));
+    std::optional<Report> report = receive_report(channel_.get());
+    if (!report) return fail(explain({Step::peer_gone, 0, "the launcher ended early"}));
+    if (report->kind == Report::Kind::ready) break;
+    if (report->kind != Report::Kind::sockets) return fail(explain(report->failure));
+    if (Result<void> adopted = adopt(std::move(*report)); !adopted) return adopted;
+  }
+  if (plan.backend == Backend::notify) return {};  // its sockets are made here
+  const bool proxied = plan.network == Network::proxied;
+  const bool dns = proxied && plan.capture.dns;
+  if (sockets_.proxy.valid() != proxied || sockets_.dns_udp.valid() != dns ||
+      sockets_.dns_tcp.valid() != dns) {
     return fail(explain({Step::listener, EPROTO, {}}));
   }
-  for (const UniqueFd& listener : report->fds) {
-    if (!is_of_another_namespace(listener.get())) {
+  return {};
+}
+
+// Takes over what one message brought.
+Result<void> LinuxChannel::adopt(Report report) {
+  for (UniqueFd& socket : report.fds) {
+    if (!is_of_another_namespace(socket.get())) {
       return fail(
-          explain({Step::self_check, 0, "the listener is not in a network namespace of its own"}));
+          explain({Step::self_check, 0, "a socket is not in a network namespace of its own"}));
+    }
+    switch (static_cast<SocketRole>(report.status)) {
+      case SocketRole::proxy:
+        sockets_.proxy = std::move(socket);
+        break;
+      case SocketRole::captured_all:
+        sockets_.all_ports = true;
+        sockets_.captured.push_back(std::move(socket));
+        break;
+      case SocketRole::captured:
+        sockets_.captured.push_back(std::move(socket));
+        break;
+      case SocketRole::dns_udp:
+        sockets_.dns_udp = std::move(socket);
+        break;
+      case SocketRole::dns_tcp:
+        sockets_.dns_tcp = std::move(socket);
+        break;
+      default:
+        return fail(explain({Step::listener, EPROTO, {}}));
     }
   }
-  listeners_ = std::move(report->fds);
   return {};
 }
 
@@ -141,20 +184,40 @@ Result<void> LinuxChannel::go() {
 
 Result<void> LinuxChannel::signal(int number) {
   if (number <= 0 || number > SIGRTMAX) return fail(ErrorCode::bad_input, "no such signal");
-  if (send_signal_request(channel_.get(), number)) return {};
+  if (send_request(channel_.get(), Request::Kind::signal, number)) return {};
   if (errno == EPIPE || errno == ECONNRESET) return {};  // it has just ended
   return fail(errno_error(errno, "cannot forward a signal"));
 }
 
+bool LinuxChannel::ask_for_inner_socket(bool v6) {
+  return send_request(channel_.get(), Request::Kind::socket, v6 ? AF_INET6 : AF_INET);
+}
+
+SandboxChannel::InnerSocket LinuxChannel::take_inner_socket() {
+  using State = InnerSocket::State;
+  for (;;) {
+    std::optional<Report> report = receive_report(channel_.get(), MSG_DONTWAIT);
+    if (!report) return {errno == EAGAIN ? State::none_yet : State::over, {}};
+    if (report->kind != Report::Kind::inner_socket) {
+      keep(std::move(*report));
+      continue;
+    }
+    if (report->fds.size() != 1 || !is_of_another_namespace(report->fds[0].get())) {
+      return {State::none, {}};
+    }
+    return {State::one, std::move(report->fds[0])};
+  }
+}
+
 Result<ExitStatus> LinuxChannel::wait() {
   if (launcher_ <= 0) return fail(ErrorCode::internal, "the sandbox was waited for already");
-  std::optional<Report> last;
   while (std::optional<Report> report = receive_report(channel_.get())) {
-    // The first report of a failure is the cause of those that follow.
-    bool decided = last && last->kind != Report::Kind::exited;
-    if (!decided) last = std::move(report);
+    if (report->kind != Report::Kind::inner_socket) keep(std::move(*report));
   }
+  const std::optional<Report>& last = last_;
   reap();
+  foreground_.restore();
+  private_tmp_.remove();  // where the process that does it was killed
 
   if (!last) {
     return fail(ErrorCode::io, "the sandbox was killed before the command ended");
@@ -183,6 +246,17 @@ Result<void> check_plan(const SandboxPlan& plan) {
   if (!plan.probe && (plan.argv.empty() || plan.executable.empty())) {
     return fail(ErrorCode::bad_input, "there is no command to run");
   }
+  // One filter of a process may ask a supervisor, and there it asks about connections.
+  if (plan.diagnose && plan.backend == Backend::notify) {
+    return fail(ErrorCode::not_supported, "files cannot be watched under the notify backend",
+                "leave --diagnose out, or use --backend netns where the machine allows it");
+  }
+  if (plan.unix_sockets == UnixSockets::inside && plan.backend == Backend::notify) {
+    return fail(
+        ErrorCode::not_supported, "Unix sockets cannot be kept inside by the notify backend",
+        "leave --unix-sockets and --allow-unix-socket out, or use --backend netns where the "
+        "machine allows it");
+  }
   struct stat tasks = {};
   constexpr nlink_t links_of_one_thread = 3;  // `.`, `..` and the thread's own directory
   if (::stat("/proc/self/task", &tasks) == 0 && tasks.st_nlink > links_of_one_thread) {
@@ -208,37 +282,27 @@ std::vector<char*> pointers_to(const std::vector<std::string>& strings) {
   return pointers;
 }
 
-// False where a stop by the terminal would be without effect or without end: no shell that watches
-// over our process group as one of its jobs (docker run -it, the command of a terminal window).
-bool can_be_stopped() {
-  constexpr int depth_max = 64;
-  pid_t member = ::getpid();
-  for (int depth = 0; depth < depth_max; ++depth) {
-    std::ifstream file(fmt::format("/proc/{}/stat", member));
-    std::string text;
-    std::getline(file, text);
-    std::istringstream after_name(text.substr(std::min(text.rfind(')') + 1, text.size())));
-    char state = 0;
-    pid_t parent = 0;
-    if (!(after_name >> state >> parent) || parent <= 0) return false;
-    if (::getpgid(parent) != ::getpgrp()) return ::getsid(parent) == ::getsid(0);
-    member = parent;
-  }
-  return false;
-}
-
-Prepared prepare(const SandboxPlan& plan, const SocketSurvey& sockets) {
+Result<Prepared> prepare(const SandboxPlan& plan, const SocketSurvey& sockets) {
   Prepared prepared(plan);
+  FilterOptions options;
+  options.free_internet_sockets = plan.network == Network::open;
+  prepared.supervisor_filter = build_filter(options);
+  options.unix_sockets = plan.unix_sockets == UnixSockets::inside;
+  if (plan.backend == Backend::notify) {
+    Result<NotifyPrepared> notify = prepare_notify(plan);
+    if (!notify) return fail(notify.error());
+    prepared.notify = std::move(*notify);
+    options.notify = prepared.notify->filter_rules;
+  }
   prepared.uid = ::geteuid();
   prepared.gid = ::getegid();
   prepared.parent = ::getpid();
   prepared.can_be_stopped = can_be_stopped();
   prepared.mounts = plan_mounts(plan, prepared.uid, sockets);
   prepared.rules = landlock_rules(plan, prepared.mounts.private_directories);
-  prepared.filter = build_filter({.free_internet_sockets = plan.network == Network::open,
-                                  .unix_sockets = plan.unix_sockets == UnixSockets::inside});
+  prepared.filter = build_filter(options);
   prepared.argv = pointers_to(plan.argv);
-  prepared.envp = pointers_to(plan.env);
+  prepared.envp = pointers_to(prepared.notify ? prepared.notify->env : plan.env);
   ::sigaction(SIGCHLD, nullptr, &prepared.child_action);
   return prepared;
 }
@@ -263,7 +327,12 @@ Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan) {
   Result<SocketSurvey> sockets = survey_sockets(plan, landlock_abi());
   if (!sockets) return fail(sockets.error());
   fill_standard_descriptors();
-  Prepared prepared = prepare(plan, *sockets);
+  Result<Prepared> made = prepare(plan, *sockets);
+  if (!made) return fail(made.error());
+  Prepared& prepared = *made;
+  tl::expected<ObserverLink, Failure> observer = prepare_observer(plan);
+  if (!observer) return fail(explain(observer.error()));
+  prepared.observer = std::move(*observer);
   auto [ours, theirs] = make_channel();
   auto [go_write, go_read] = make_channel();  // of its own, since another process listens there
   if (!ours || !go_write) return fail(explain({Step::start, errno, {}}));
@@ -275,13 +344,15 @@ Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan) {
   UniqueFd pidfd(static_cast<int>(::syscall(uapi::sys_pidfd_open, launcher, 0)));
   auto channel = std::make_unique<LinuxChannel>(launcher, std::move(pidfd), std::move(ours),
                                                 std::move(go_write));
+  if (prepared.notify) channel->hold(*prepared.notify);
+  channel->keep_records(plan, std::move(prepared.observer.records));
   // After the fork, since the launcher must write its own uid_map: nobody reads our memory from
   // here on.
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || ::prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0) {
     return fail(explain({Step::self_check, errno, "this process stays dumpable"}));
   }
   if (channel->pidfd() < 0) return fail(explain({Step::start, errno, "pidfd_open"}));
-  Result<void> ready = channel->await_ready(plan.network == Network::proxied);
+  Result<void> ready = channel->await_ready(plan);
   if (!ready) return fail(ready.error());
   return channel;
 }

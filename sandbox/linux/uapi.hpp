@@ -45,6 +45,9 @@ inline constexpr std::uint64_t ioctl_dev = 1U << 15;     // ABI 5
 inline constexpr std::uint64_t resolve_unix = 1U << 16;  // ABI 9
 }  // namespace access_fs
 
+inline constexpr std::uint64_t access_net_bind_tcp = 1U << 0;     // ABI 4
+inline constexpr std::uint64_t access_net_connect_tcp = 1U << 1;  // ABI 4
+
 inline constexpr std::uint64_t scope_abstract_unix_socket = 1U << 0;  // ABI 6
 inline constexpr std::uint64_t scope_signal = 1U << 1;                // ABI 6
 
@@ -61,6 +64,7 @@ inline constexpr long sys_fspick = 433;
 inline constexpr long sys_pidfd_open = 434;
 inline constexpr long sys_clone3 = 435;
 inline constexpr long sys_openat2 = 437;
+inline constexpr long sys_pidfd_getfd = 438;
 inline constexpr long sys_process_madvise = 440;
 inline constexpr long sys_mount_setattr = 442;
 inline constexpr long sys_quotactl_fd = 443;
@@ -71,6 +75,10 @@ inline constexpr long sys_open_tree_attr = 467;
 // --- Sockets ----------------------------------------------------------------------------------
 inline constexpr int so_netns_cookie =
     71;  // Linux 5.14: a namespace's identity, read by getsockopt
+
+// --- Seccomp notifications ----------------------------------------------------------------------
+inline constexpr unsigned long seccomp_notif_set_flags = 0x40082104;  // an ioctl, Linux 6.6
+inline constexpr std::uint64_t seccomp_fd_sync_wake_up = 1;
 
 // --- Namespaces -------------------------------------------------------------------------------
 inline constexpr std::uint32_t clone_new_time = 0x80;

@@ -179,10 +179,11 @@ TEST_CASE("a body is wiped once it is taken apart, well formed or not") {
 TEST_CASE("what cannot be understood is refused, and no value is repeated") {
   const TempDir dir;
   Scene scene(dir / "admin.sock");
-  const std::string deep = std::string(20'000, '[') + std::string(20'000, ']');
+  const std::string deep = std::string(30'000, '[') + std::string(30'000, ']');
   for (const std::string& body : {std::string("{"),
                                   std::string("[]"),
                                   std::string("null"),
+                                  "{\"network\":" + deep + "}",
                                   std::string("\"key-1\""),
                                   std::string("{\"a\":1}x"),
                                   std::string(R"({"name":"a","name":"b"})"),
@@ -201,6 +202,7 @@ TEST_CASE("what cannot be understood is refused, and no value is repeated") {
                                   std::string(R"({"ttl_seconds":18446744073709551615})"),
                                   std::string(R"({"ttl_seconds":60,"ttl":"1m"})"),
                                   std::string(R"({"token":"env://X"})"),
+                                  std::string(R"({"env_file":{"path":"/etc/x"}})"),
                                   std::string("{\"a\":\"\xff\"}"),
                                   deep}) {
     INFO(body.substr(0, 60));

@@ -348,3 +348,24 @@ TEST_CASE("proxy flags that cannot be meant are usage errors") {
   CHECK(has(usage_error("proxy --ttl 8h"), "--ttl"));
   CHECK(has(usage_error("run --drain-time 1 true"), "--drain-time"));
 }
+
+TEST_CASE("ports and how they are captured come from their flags") {
+  const RunOptions none = run("-- true");
+  CHECK(none.capture_all_ports == sandbox::AllPorts::automatic);
+  CHECK(none.policy.settings.open_ports.empty());
+  const RunOptions options =
+      run("--open-port 8000 --allow-port 8001 --listen-port 3000 --allow-bind 3001 "
+          "--capture-all-ports -- true");
+  CHECK(options.capture_all_ports == sandbox::AllPorts::required);
+  REQUIRE(options.policy.settings.open_ports.size() == 2);
+  CHECK(options.policy.settings.open_ports[1].port == Port(8001));
+  REQUIRE(options.policy.settings.listen_ports.size() == 2);
+  CHECK(options.policy.settings.listen_ports[0].port == Port(3000));
+  CHECK(run("--capture-all-ports=off -- true").capture_all_ports == sandbox::AllPorts::off);
+  CHECK(run("--capture-all-ports=auto -- true").capture_all_ports == sandbox::AllPorts::automatic);
+  for (const char* wrong :
+       {"--open-port 0", "--listen-port 65536", "--open-port x", "--capture-all-ports=some"}) {
+    INFO(wrong);
+    CHECK(std::holds_alternative<UsageError>(parse(words(std::string("run ") + wrong + " true"))));
+  }
+}

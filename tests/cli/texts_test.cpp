@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <filesystem>
@@ -12,6 +13,7 @@
 #include "proxy/cli/banner.hpp"
 #include "proxy/cli/child_environment.hpp"
 #include "proxy/cli/console.hpp"
+#include "proxy/cli/diagnosis.hpp"
 #include "proxy/cli/env_file.hpp"
 #include "proxy/cli/footer.hpp"
 #include "proxy/cli/listen_address.hpp"
@@ -93,6 +95,70 @@ TEST_CASE("the footer offers no flag where none helps") {
                                         refused("other.example", 443, Reason::phantom_elsewhere)});
   CHECK_FALSE(has(text, "--allow"));
   CHECK(has(text, "169.254.169.254:80"));
+}
+
+TEST_CASE("the footer says of captured connections what leads further") {
+  audit::Record loopback = refused("127.0.0.1", 5432, Reason::no_rule);
+  loopback.way = audit::Way::captured;
+  CHECK_THAT(footer_text({loopback}),
+             Catch::Contains("--open-port 5432 leads to this machine's own"));
+  CHECK_THAT(footer_text({refused("10.1.2.3", 5432, Reason::private_address)}),
+             Catch::Contains("allow it with --allow-domain 10.1.2.3:5432"));
+}
+
+TEST_CASE("after a run each file that was not granted is named once, with the flag for it") {
+  using Access = sandbox::DeniedPath::Access;
+  RunFacts facts;
+  facts.exit_code = 1;
+  facts.files_were_watched = true;
+  facts.paths = {{"/no/such/file", Access::read, "", false},
+                 {"/usr", Access::read, "", false},
+                 {"/data/a b", Access::write, "", false},
+                 {"/data/new", Access::make, "", false},
+                 {"/home/me/new", Access::make, "", true},
+                 {"/home/me/.ssh/id", Access::read, "deny_credentials", false}};
+  const std::string text = diagnostics_text(facts);
+  CHECK_THAT(text, Catch::Contains("kept 6 files"));
+  CHECK_THAT(text,
+             Catch::Contains("--read-file /no/such/file\n") && Catch::Contains("--read /usr\n"));
+  CHECK_THAT(text,
+             Catch::Contains("--allow-file '/data/a b'\n") && Catch::Contains("--allow /data\n"));
+  CHECK_THAT(text,
+             Catch::Contains("--allow /home/me/new\n") && !Catch::Contains("--allow /home/me\n"));
+  CHECK_THAT(text, Catch::Contains("/home/me/.ssh/id  always denied (deny_credentials)\n"));
+  CHECK_THAT(text, !Catch::Contains("--diagnose"));
+}
+
+TEST_CASE("diagnosis is offered where something was refused and the command failed, once") {
+  RunFacts facts;
+  facts.exit_code = 3;
+  CHECK(diagnostics_text(facts).empty());  // it may have failed by itself
+  facts.refusals = {refused("evil.example", 443, Reason::no_rule)};
+  CHECK_THAT(diagnostics_text(facts), Catch::Contains("--diagnose"));
+  facts.exit_code = 0;
+  CHECK_THAT(diagnostics_text(facts), !Catch::Contains("--diagnose"));
+}
+
+TEST_CASE("diagnostics as JSON are one line, also when nothing was refused") {
+  RunFacts facts;
+  const nlohmann::json none = nlohmann::json::parse(diagnostics_json(facts));
+  CHECK(none ==
+        nlohmann::json::parse(R"({"exit_code": 0, "files_watched": false, "denials": []})"));
+  facts.exit_code = 7;
+  facts.files_were_watched = true;
+  facts.refusals = {refused("evil.example", 443, Reason::no_rule)};
+  facts.paths = {{"/data/\xff\n", sandbox::DeniedPath::Access::write, "", false},
+                 {"/k", sandbox::DeniedPath::Access::read, "group", false}};
+  const std::string text = diagnostics_json(facts);
+  CHECK(std::count(text.begin(), text.end(), '\n') == 1);
+  const nlohmann::json all = nlohmann::json::parse(text);
+  REQUIRE(all["denials"].size() == 3);
+  CHECK(all["exit_code"] == 7);
+  CHECK(all["denials"][0]["host"] == "evil.example");
+  CHECK(all["denials"][0]["fix"] == "allow it with --allow-domain evil.example");
+  CHECK(all["denials"][1]["access"] == "write");
+  CHECK(all["denials"][2]["fix"] == "");
+  CHECK(all["denials"][2]["rule"] == "group");
 }
 
 TEST_CASE("the footer is empty after failures that were no refusals") {

@@ -75,7 +75,7 @@ TEST_CASE("the example nono.yaml has every key that works") {
   std::set<std::string> in_sessions;
   for (const YAML::Node& entry : (*root)["sessions"]) collect(entry, "", in_sessions);
   const std::set<std::string> not_there{"dns",       "threads",    "tls",     "audit",
-                                        "auth",      "env_file",   "metrics", "admin",
+                                        "auth",      "metrics",    "admin",
                                         "sessions",  "drain_time", "reload",  "reload_on_change",
                                         "log_level", "via",        "socks5"};
   for (const document::Key<document::SessionFile>& key : document::session_keys()) {

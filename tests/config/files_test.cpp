@@ -1,10 +1,15 @@
 // Which files a session may touch: grants, denies, and how they meet.
 
+#include <grp.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <array>
 #include <catch2/catch.hpp>
-#include <cstdio>
+#include <cstring>
+#include <functional>
 
 #include "config/base/fd.hpp"
 #include "config/expand.hpp"
@@ -46,6 +51,33 @@ SessionConfig accepted(const Settings& settings, const UserContext& user, bool a
   INFO((session ? "" : session.error().what));
   REQUIRE(session);
   return *session;
+}
+
+// What `say` says in a process of a user who is not root: to that one nothing is locked.
+std::string as_ordinary_user(const std::function<std::string()>& say) {
+  constexpr uid_t ordinary = 54321;
+  std::array<int, 2> ends{};
+  REQUIRE(::pipe(ends.data()) == 0);
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    const bool became = ::geteuid() != 0 || (::setgroups(0, nullptr) == 0 &&
+                                             ::setresgid(ordinary, ordinary, ordinary) == 0 &&
+                                             ::setresuid(ordinary, ordinary, ordinary) == 0);
+    const std::string text =
+        became ? say() : std::strerror(errno);  // NOLINT(concurrency-mt-unsafe)
+    const ssize_t written = ::write(ends[1], text.data(), text.size());
+    ::_exit(written < 0 ? 1 : 0);
+  }
+  ::close(ends[1]);
+  std::string said;
+  std::array<char, 512> buffer{};
+  for (ssize_t n = 0; (n = ::read(ends[0], buffer.data(), buffer.size())) > 0;) {
+    said.append(buffer.data(), static_cast<std::size_t>(n));
+  }
+  ::close(ends[0]);
+  ::waitpid(child, nullptr, 0);
+  return said;
 }
 
 UniqueFd bound_socket(const std::string& path) {
@@ -296,13 +328,18 @@ TEST_CASE("missing paths are skipped with a warning, files and directories are n
 TEST_CASE("a directory that the user cannot read is an error") {
   Home home;
   home.directory("locked");
+  home.directory("open");
   ::chmod(home.path("locked").c_str(), 0);
-  if (::faccessat(AT_FDCWD, home.path("locked").c_str(), R_OK, AT_EACCESS) == 0) {
-    std::puts("skipped by name: a directory that this user cannot read");
-    return;
-  }
-  CHECK_THAT(refusal(path(home.path("locked"), Access::read, false, "--read"), home.user()),
-             Contains("cannot be read by this user"));
+  ::chmod(home.path("").c_str(), 0755);
+  const auto said_of = [&](const std::string& name) {
+    return as_ordinary_user([&] {
+      const auto session =
+          resolve(path(home.path(name), Access::read, false, "--read"), home.user(), {});
+      return session ? std::string("fine") : session.error().what;
+    });
+  };
+  CHECK_THAT(said_of("locked"), Contains("locked cannot be read by this user"));
+  CHECK(said_of("open") == "fine");
 }
 
 TEST_CASE("write to /tmp means the host's, and a home below it stays protected from that") {

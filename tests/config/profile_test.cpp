@@ -132,7 +132,7 @@ TEST_CASE("a broken profile is an error with its position") {
   CHECK_THAT(error_of("network:\n  block: [true\nworkdir: {}\n", "p.yaml"), Contains("p.yaml:"));
   CHECK_THAT(error_of("a: b: c\n", "p.yaml"), Contains("p.yaml:1:"));
   CHECK_THAT(error_of("meta: {name: x}\n---\nmeta: {name: y}\n", "p.yaml"),
-             Contains("expected one document, found 2"));
+             Contains("p.yaml:2:1: expected one document"));
   std::string deep(5000, '[');
   CHECK_THAT(error_of("{\"a\":" + deep), Contains("nested too deeply"));
 }
@@ -165,8 +165,10 @@ TEST_CASE("what does not fit the schema is an error with position and suggestion
       {"unknown network profile", "{\"network\": {\"network_profile\": \"minimall\"}}",
        "p.json:1:33: network.network_profile: no network profile is called minimall; did you mean "
        "minimal?"},
-      {"not there yet", "{\"network\": {\"open_port\": [80]}}",
-       "p.json:1:14: network.open_port is not supported yet"},
+      {"not there yet", "{\"network\": {\"connect_port\": [80]}}",
+       "p.json:1:14: network.connect_port is not supported yet"},
+      {"a port that is none", "{\"network\": {\"open_port\": [0]}}",
+       "p.json:1:28: network.open_port"},
       {"value not there yet", "{\"security\": {\"signal_mode\": \"allow_all\"}}",
        "allow_all is not supported yet"},
       {"PATH set", "{\"environment\": {\"set_vars\": {\"PATH\": \"/x\"}}}", "PATH cannot be set"},

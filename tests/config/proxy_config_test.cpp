@@ -181,6 +181,7 @@ sessions:
     listen: unix:a.sock
     ttl: 8h
     limits: {connections_max: 5, connects_per_second_max: 6}
+    env_file: {path: a.env, format: json}
   - {name: b.2_x, profile: default, listen: ["127.0.0.1:0", "127.0.0.1:0"]}
   - {name: c, network: {mode: observe}}
 )");
@@ -202,6 +203,8 @@ sessions:
   CHECK(a.ttl == std::chrono::hours(8));
   CHECK(a.limits.connections_max == std::size_t(5));
   CHECK(a.limits.connects_per_second_max == 6U);
+  CHECK(a.env_file == home.path("etc/a.env"));
+  CHECK(a.env_format == std::string("json"));
   CHECK(a.origin.text == file + ":5:5");
   const SessionEntry& b = config->sessions[1];
   CHECK(b.profile == std::string("default"));
@@ -236,6 +239,22 @@ TEST_CASE("sessions that are wrong say which and why") {
   CHECK_THAT(error_of("sessions: [{name: a}]\n"), Contains("nothing says what a may reach"));
   CHECK_THAT(error_of("sessions: [{name: a, profile: default}, {name: a, profile: python-dev}]\n"),
              Contains("name a is that of the session at nono.yaml:1:12 as well"));
+}
+
+TEST_CASE("a session's variables file is its own") {
+  const auto entries = [](const std::string& one, const std::string& other) {
+    return error_of("env_file: {path: main.env}\nsessions:\n- {name: a, profile: default, " + one +
+                    "}\n- {name: b, profile: default, " + other + "}\n");
+  };
+  CHECK_THAT(entries("env_file: {path: x.env}", "env_file: {path: x.env, format: json}"),
+             Contains("env_file x.env is that of the session at nono.yaml:3:3 as well"));
+  CHECK_THAT(entries("env_file: {path: main.env}", "env_file: {path: b.env}"),
+             Contains("session a has the file of env_file.path"));
+  CHECK_THAT(entries("env_file: {format: json}", "env_file: {path: b.env}"),
+             Contains("env_file.format without env_file.path"));
+  CHECK_THAT(entries("env_file: {path: a.env, format: yaml}", "env_file: {path: b.env}"),
+             Contains("env_file.format: expected shell or github or json"));
+  CHECK_THAT(entries("env_file: a.env", "env_file: {path: b.env}"), Contains("expected a map"));
 }
 
 TEST_CASE("a token of a session is never in the file, nor in an error, nor in two sessions") {

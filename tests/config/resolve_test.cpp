@@ -279,3 +279,32 @@ TEST_CASE("options of a named set of hosts hold for each of its hosts") {
   REQUIRE(session->network.allow.size() > 1);
   for (const HostRule& rule : session->network.allow) CHECK(rule.refuse_ech);
 }
+
+TEST_CASE("ports close the network, and cannot be open and listened on") {
+  const ResolveOptions for_run{false, true, nullptr};
+  Home home;
+  Settings open;
+  open.open_ports.push_back({Port(8000), {"--open-port"}});
+  Result<SessionConfig> session = resolve(open, home.user(), for_run);
+  REQUIRE(session);
+  CHECK(session->network.mode == NetworkMode::filtered);
+  CHECK(session->network.open_ports == std::vector<Port>{Port(8000)});
+  CHECK(session->network.allow.empty());
+  // What is not run has no sandbox whose ports these could be.
+  CHECK(resolved(open)->network.mode == NetworkMode::open);
+  CHECK(resolved(open)->network.open_ports.empty());
+  Settings both = open;
+  both.listen_ports.push_back({Port(8000), {"p.json:1:1"}});
+  const Result<SessionConfig> contradiction = resolve(both, home.user(), for_run);
+  REQUIRE_FALSE(contradiction);
+  CHECK_THAT(contradiction.error().what,
+             Contains("port 8000 is both an open port and a listen port"));
+  Settings blocked = open;
+  blocked.block_network = true;
+  const Result<SessionConfig> shut = resolve(blocked, home.user(), for_run);
+  REQUIRE_FALSE(shut);
+  CHECK_THAT(shut.error().what, Contains("--block-net and --open-port are contradictory"));
+  Settings merged = open;
+  merge(merged, open);
+  CHECK(merged.open_ports.size() == 1);
+}

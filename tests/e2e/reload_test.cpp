@@ -1,5 +1,8 @@
 // nono.yaml and the keys read again while the proxy runs: by SIGHUP and because the file changed.
 
+#include <filesystem>
+#include <fstream>
+
 #include "tests/e2e/session_scene.hpp"
 
 namespace nono::testing {
@@ -167,6 +170,35 @@ TEST_CASE("keys are read again, tokens and phantoms stay") {
   CHECK(read_file(env) == variables);
 }
 
+TEST_CASE("roots for upstreams are read again when their file has changed") {
+  const auto stage = Stage::make();
+  if (!stage) return;
+  const std::string roots = stage->dir() / "roots.pem";
+  const Finished made =
+      run({{"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+            "-nodes", "-days", "2", "-subj", "/CN=another", "-keyout", stage->dir() / "another.key",
+            "-out", roots},
+           plain_environment(stage->home()),
+           stage->project(),
+           {},
+           ""});
+  REQUIRE(made.code == 0);
+  SessionScene scene(*stage,
+                     fmt::format("sessions:\n- {{name: a, token: env://TOKEN_A, network: "
+                                 "{{allow_domain: [\"https://example.com/**\"], "
+                                 "allow_private: [127.0.0.0/8], upstream_ca: [\"{}\"]}}}}\n",
+                                 roots),
+                     both_tokens);
+  const auto ask = [&] {
+    return scene.status(scene.url(token_a), "https://example.com/hello", {"-k"});
+  };
+  CHECK(ask() == "502");
+  std::filesystem::copy_file(stage->ca_file(), roots,
+                             std::filesystem::copy_options::overwrite_existing);
+  REQUIRE(scene.reload());
+  CHECK(ask() == "200");
+}
+
 TEST_CASE("a generated token is the same after a reload, and a time to live runs on") {
   const auto stage = Stage::make();
   if (!stage) return;
@@ -180,6 +212,43 @@ TEST_CASE("a generated token is the same after a reload, and a time to live runs
   REQUIRE(scene.reload());
   CHECK(scene.status(scene.url(token_a), host_a) == "407");
   CHECK(scene.status(scene.url(made["token"]), host_a) == "200");
+}
+
+TEST_CASE(
+    "sessions of the file get their variables at the start and with the reload that brings them") {
+  const auto stage = Stage::make();
+  if (!stage) return;
+  const auto session = [&](const std::string& name, const std::string& hosts) {
+    return fmt::format("- {{name: {0}, network: {1}, env_file: {{path: {0}.env}}}}\n", name,
+                       network(*stage, hosts));
+  };
+  const auto job = [&](const std::string& name, const char* url) {
+    return shell(*stage,
+                 fmt::format(". {}; curl -s -o /dev/null -w '%{{http_code}}' {}",
+                             (stage->dir() / (name + ".env")), url),
+                 stage->project())
+        .out;
+  };
+  SessionScene scene(*stage, "sessions:\n" + session("a", "plain.test"));
+  CHECK(job("a", host_a) == "200");
+  CHECK(job("a", host_b) == "403");
+  CHECK_THAT(scene.proxy().process().err(), !Contains("nobody knows the token of session"));
+  const std::string before = read_file(stage->dir() / "a.env");
+
+  // A file that cannot be written: nothing is changed, and the session is not there.
+  scene.write("sessions:\n" + session("a", "index.test") +
+              fmt::format("- {{name: c, network: {}, env_file: {{path: none/c.env}}}}\n",
+                          network(*stage, "index.test")));
+  REQUIRE_FALSE(scene.reload());
+  CHECK_THAT(scene.proxy().process().err(), Contains("the env_file of session c"));
+  CHECK(job("a", host_b) == "403");
+
+  scene.write("sessions:\n" + session("a", "index.test") + session("b", "plain.test"));
+  REQUIRE(scene.reload());
+  CHECK(read_file(stage->dir() / "a.env") == before);
+  CHECK(job("a", host_b) == "200");
+  CHECK(job("b", host_a) == "200");
+  CHECK(job("b", host_b) == "403");
 }
 
 TEST_CASE("a changed file is noticed without a signal, and a wrong one changes nothing") {
@@ -202,15 +271,33 @@ TEST_CASE("a changed file is noticed without a signal, and a wrong one changes n
   CHECK(status(main_host) == "403");
 }
 
+TEST_CASE("a reload does not lift the token where other machines reach a listener") {
+  const auto stage = Stage::make();
+  if (!stage) return;
+  const std::string rules = "network: {allow_domain: [example.com]}\nreload_on_change: false\n";
+  const std::string config = stage->dir().write("off.yaml", rules + "listen: [\"0.0.0.0:0\"]\n");
+  Process process(stage->nono({"proxy", "--config", config, "--insecure-listen"}));
+  REQUIRE(process.wait_for("listening on "));
+  // The listener of before stays open, whatever the file says of it now.
+  stage->dir().write("off.yaml", rules + "listen: [127.0.0.1]\nauth: {required: false}\n");
+  process.signal(SIGHUP);
+  REQUIRE(process.wait_for("nothing was changed"));
+  CHECK_THAT(process.err(), Contains("auth.required: false is for loopback only"));
+}
+
 TEST_CASE("what a reload cannot change is said") {
   const auto stage = Stage::make();
   if (!stage) return;
   SessionScene scene(*stage, "");
-  scene.write("threads: 2\ndrain_time: 3s\nmetrics: {listen: 127.0.0.1:0}\n");
+  scene.write(
+      "threads: 2\ndrain_time: 3s\nmetrics: {listen: 127.0.0.1:0}\n"
+      "dns: {cache_entries_max: 700, queries_per_second_max: 700}\n");
   REQUIRE(scene.reload());
   CHECK_THAT(scene.proxy().process().err(),
              Contains("threads has changed, which takes a restart") &&
-                 Contains("drain_time has changed") && Contains("metrics.listen has changed"));
+                 Contains("drain_time has changed") && Contains("metrics.listen has changed") &&
+                 Contains("dns.cache_entries_max has changed") &&
+                 Contains("dns.queries_per_second_max has changed"));
 }
 
 }  // namespace

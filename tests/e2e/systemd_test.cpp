@@ -87,6 +87,25 @@ TEST_CASE("sockets meant for another process are left alone, wrong kinds are ref
   CHECK_THAT(datagram.err, Contains("descriptor 3"));
 }
 
+TEST_CASE("a socket of systemd's off loopback wants the token and more than that") {
+  const auto stage = Stage::make();
+  if (!stage) return;
+  const auto start = [&](const std::vector<std::string>& flags) {
+    Command command = activated(*stage, "stream", "-", flags);
+    for (std::string& word : command.argv) {
+      if (word == stage->address()) word = "0.0.0.0";
+    }
+    return run(command, 20s);
+  };
+  const Finished clear = start({});
+  CHECK(clear.code == 1);
+  CHECK_THAT(clear.err, Contains("--insecure-listen"));
+  const Finished open = start({"--no-auth", "--insecure-listen"});
+  CHECK_FALSE(open.timed_out);
+  CHECK(open.code == 1);
+  CHECK_THAT(open.err, Contains("--no-auth is for loopback only") && Contains("0.0.0.0:"));
+}
+
 TEST_CASE("a Unix socket of systemd's is served and its file stays systemd's") {
   const auto stage = Stage::make();
   if (!stage) return;

@@ -112,6 +112,40 @@ TEST_CASE("a handshake that is never finished is let go and holds up nobody") {
   CHECK_THAT(ended.err, !Contains("Sanitizer"));
 }
 
+// Asks for something without a token, and stays when it has been answered and told goodbye.
+constexpr const char* lingering_script = R"(
+import signal, socket, ssl, sys
+context = ssl.create_default_context()
+context.check_hostname = False
+context.verify_mode = ssl.CERT_NONE
+held = []
+for i in range(int(sys.argv[3])):
+    raw = socket.create_connection((sys.argv[1], int(sys.argv[2])), 20)
+    s = context.wrap_socket(raw, suppress_ragged_eofs=True)
+    s.sendall(b"GET http://x.test/ HTTP/1.1\r\nHost: x.test\r\nConnection: close\r\n\r\n")
+    answer = b""
+    while got := s.recv(4096):
+        answer += got
+    print("%d answered %s" % (i, answer[9:12].decode()), flush=True)
+    held.append(s)
+signal.pause()
+)";
+
+TEST_CASE("who has been answered and told goodbye keeps no place by staying") {
+  const auto stage = Stage::make();
+  if (!stage) return;
+  TlsScene scene(*stage, {"--max-connections", "3"});
+  Process lingering({{"/usr/bin/python3", "-c", lingering_script, stage->address(),
+                      std::to_string(scene.proxy().port()), "3"},
+                     plain_environment("/"),
+                     "/",
+                     {},
+                     ""});
+  REQUIRE(lingering.wait_for("2 answered 407"));
+  CHECK(
+      eventually([&] { return scene.curl(scene.url(), {"http://example.com/hello"}).code == 0; }));
+}
+
 TEST_CASE("fifty megabytes go up and down through an HTTPS proxy unharmed") {
   const auto stage = Stage::make();
   if (!stage) return;
@@ -145,6 +179,141 @@ TEST_CASE("variables of a proxy that speaks TLS name it as https") {
   const std::string file = stage->dir() / "job.env";
   TlsScene scene(*stage, {"--env-file", file});
   CHECK_THAT(read_file(file), Contains("https://nono:" + scene.proxy().token() + "@"));
+}
+
+// A certificate for the address of `stage` that nobody but itself signs, in place of what NAME.pem
+// and NAME.key were.
+void put_certificate(const Stage& stage, const std::string& name, const std::string& subject) {
+  const std::string key = stage.dir() / (name + ".key"), cert = stage.dir() / (name + ".pem");
+  const Finished made =
+      run({{"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+            "-nodes", "-days", "2", "-subj", "/CN=" + subject, "-addext",
+            "subjectAltName=IP:" + stage.address(), "-keyout", key + ".new", "-out", cert + ".new"},
+           plain_environment("/"),
+           "/",
+           {},
+           ""});
+  REQUIRE(made.code == 0);
+  REQUIRE(::rename((key + ".new").c_str(), key.c_str()) == 0);
+  REQUIRE(::rename((cert + ".new").c_str(), cert.c_str()) == 0);
+}
+
+// What a client is shown: "CN=one".
+std::string shown(const Stage& stage, const Proxy& proxy) {
+  const Finished said = run({{"sh", "-c",
+                              fmt::format("openssl s_client -connect {0} </dev/null 2>/dev/null | "
+                                          "openssl x509 -noout -subject -nameopt compat",
+                                          proxy.authority())},
+                             plain_environment(stage.home()),
+                             "/",
+                             {},
+                             ""});
+  const std::size_t at = said.out.find("CN");
+  return at == said.out.npos ? said.err : said.out.substr(at, said.out.find('\n', at) - at);
+}
+
+// Two requests on one connection, the second once it is told to go on. Says the status of each.
+const char* const two_requests = R"(
+import base64, socket, ssl, sys
+host, port = sys.argv[1].rsplit(":", 1)
+context = ssl.create_default_context()
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+s = context.wrap_socket(socket.create_connection((host, int(port)), 20))
+auth = base64.b64encode(("nono:" + sys.argv[2]).encode()).decode()
+def ask():
+    fields = f"Host: example.com\r\nProxy-Authorization: Basic {auth}\r\n\r\n"
+    s.sendall(("GET http://example.com/hello HTTP/1.1\r\n" + fields).encode())
+    got = b""
+    while not got.endswith(b"hello\n"):
+        more = s.recv(65536)
+        if not more: break
+        got += more
+    return got[9:12].decode()
+print("first", ask(), flush=True)
+import os, time
+end = time.time() + 60
+while not os.path.exists(sys.argv[3]) and time.time() < end: time.sleep(0.02)
+print("second", ask(), flush=True)
+)";
+
+class RenewedCertificate {
+ public:
+  explicit RenewedCertificate(const Stage& stage, bool on_change) : stage_(stage) {
+    put_certificate(stage, "one", "one");
+    write("one", on_change);
+    proxy_ = std::make_unique<Proxy>(
+        stage, std::vector<std::string>{"--config", stage.dir() / "nono.yaml", "--threads", "2"});
+  }
+  void write(const std::string& name, bool on_change) const {
+    stage_.dir().write(
+        "nono.yaml", fmt::format("network: {{allow_domain: [example.com]}}\nreload_on_change: {}\n"
+                                 "tls: {{cert: {}.pem, key: {}.key}}\n",
+                                 on_change, name, name));
+  }
+  // Until each of two threads has had its turn, whichever it is.
+  bool shows(const std::string& subject) const {
+    for (int i = 0; i < 6; ++i) {
+      const std::string seen = shown(stage_, *proxy_);
+      if (seen != "CN=" + subject && seen != "CN = " + subject) return false;
+    }
+    return true;
+  }
+  Proxy& proxy() { return *proxy_; }
+
+ private:
+  const Stage& stage_;
+  std::unique_ptr<Proxy> proxy_;
+};
+
+TEST_CASE("SIGHUP has the listeners show a new certificate, and a broken one changes nothing") {
+  const auto stage = Stage::make();
+  if (!stage) return;
+  RenewedCertificate scene(*stage, false);
+  Proxy& proxy = scene.proxy();
+  CHECK(scene.shows("one"));
+  const std::string go_on = stage->dir() / "go-on";
+  const Process open(
+      {{"/usr/bin/python3", "-c", two_requests, proxy.authority(), proxy.token(), go_on},
+       plain_environment("/"),
+       "/",
+       {},
+       ""});
+  REQUIRE(open.wait_for("first 200"));
+  put_certificate(*stage, "one", "two");
+  CHECK(scene.shows("one"));  // nothing looks at it yet
+  proxy.process().signal(SIGHUP);
+  REQUIRE(proxy.process().wait_for("is in force"));
+  CHECK(scene.shows("two"));
+  stage->dir().write("go-on", "");
+  CHECK(open.wait_for("second 200"));
+
+  stage->dir().write("one.pem", "-----BEGIN CERTIFICATE-----\nnone\n-----END CERTIFICATE-----\n");
+  proxy.process().signal(SIGHUP);
+  REQUIRE(proxy.process().wait_for("nothing was changed"));
+  CHECK_THAT(proxy.process().err(), Contains("one.pem holds no certificate"));
+  CHECK(scene.shows("two"));
+
+  // The key of another certificate.
+  put_certificate(*stage, "other", "three");
+  REQUIRE(::rename((stage->dir() / "other.pem").c_str(), (stage->dir() / "one.pem").c_str()) == 0);
+  proxy.process().signal(SIGHUP);
+  REQUIRE(proxy.process().wait_for("the private key does not belong to the certificate"));
+  CHECK(scene.shows("two"));
+}
+
+TEST_CASE("a certificate that changes, or whose file is another one, is read without a signal") {
+  const auto stage = Stage::make();
+  if (!stage) return;
+  RenewedCertificate scene(*stage, true);
+  CHECK(scene.shows("one"));
+  put_certificate(*stage, "one", "two");
+  CHECK(eventually([&] { return scene.shows("two"); }, 20s));
+  put_certificate(*stage, "elsewhere", "three");
+  scene.write("elsewhere", true);
+  CHECK(eventually([&] { return scene.shows("three"); }, 20s));
+  put_certificate(*stage, "elsewhere", "four");
+  CHECK(eventually([&] { return scene.shows("four"); }, 20s));
+  CHECK_THAT(scene.proxy().process().err(), !Contains("takes a restart"));
 }
 
 TEST_CASE("a certificate that cannot be used is said at the start") {

@@ -21,12 +21,31 @@ std::string_view password_of(std::string_view text) {
   return colon == info.npos ? std::string_view{} : info.substr(colon + 1);
 }
 
+// `text` with another password: each letter and digit of it is another one, except in the triplets
+// of percent-encoding, which have to stay some.
+std::string with_other_password(const std::string& text) {
+  const std::string_view password = password_of(text);
+  if (password.empty()) return text;
+  const auto begin = static_cast<std::size_t>(password.data() - text.data());
+  std::string other = text;
+  for (std::size_t i = begin; i < begin + password.size(); ++i) {
+    if (text[i] == '%') {
+      i += 2;
+      continue;
+    }
+    const char l = lower(text[i]);
+    const bool alphanumeric = (l >= 'a' && l <= 'z') || (l >= '0' && l <= '9');
+    if (alphanumeric) other[i] = l == 'x' ? 'y' : 'x';
+  }
+  return other;
+}
+
+// What is said of a wrong setting does not depend on the password in it. (Not that it is not in it:
+// "http" may be a password.)
 void expect_quiet(const Error& error, const std::string& text) {
   expect(error.code == ErrorCode::bad_input && !error.what.empty());
-  const std::string_view password = password_of(text);
-  const std::string elsewhere = text.substr(0, text.find(password)) + error.fix +
-                                text.substr(std::min(text.rfind('@'), text.size()));
-  if (password.size() >= 6 && !holds(elsewhere, password)) expect(!holds(error.what, password));
+  const auto other = parse_upstream_proxy(with_other_password(text), {});
+  expect(!other.has_value() && other.error().what == error.what && other.error().fix == error.fix);
 }
 
 void expect_usable(const UpstreamProxy& proxy, const std::string& text) {

@@ -52,7 +52,7 @@ int run_on_private_bus(const std::string& script) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-const std::string unlock = ". " testing::source_dir() + "/tests/support/unlock_keyring.sh; ";
+const std::string unlock = ". " + nono::testing::source_dir() + "/tests/support/unlock_keyring.sh; ";
 
 std::string text_of(const Result<Secret>& secret) {
   return secret ? std::string(secret->expose()) : "error: " + secret.error().what;

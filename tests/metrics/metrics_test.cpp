@@ -1,6 +1,7 @@
 // Counting, adding up, and the text that is scraped.
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <catch2/catch.hpp>
 #include <cstdlib>
@@ -236,20 +237,27 @@ TEST_CASE("the document names every metric and no other") {
   }
 }
 
+// The one of the tests' virtual environment, if there is one.
+std::string python_of_tests() {
+  const char* named = std::getenv("NONO_TEST_VENV");
+  const std::string venv = named != nullptr ? named : nono::testing::source_dir() + "/build/venv";
+  const std::string python = venv + "/bin/python3";
+  return ::access(python.c_str(), X_OK) == 0 ? python : "/usr/bin/python3";
+}
+
 TEST_CASE("the text satisfies Prometheus's own parser") {
   Metrics worker;
   worker.tls_took(nono::metrics::Peer::client, 1ms);
   worker.decided(Way::connect, Reason::rule_allows, true, 1);
   nono::testing::Command probe;
   probe.env = nono::testing::plain_environment("/tmp");
-  if (const char* path = std::getenv("PATH"))
-    probe.env["PATH"] = path;  // a venv's python is as good
-  probe.argv = {"python3", "-c", "import prometheus_client"};
+  const std::string python = python_of_tests();
+  probe.argv = {python, "-c", "import prometheus_client"};
   if (nono::testing::run(probe).code != 0) {
     std::puts("skipped by name: python's prometheus_client");
     return;
   }
-  probe.argv = {"python3", "-c",
+  probe.argv = {python, "-c",
                 "import sys\n"
                 "from prometheus_client.parser import text_string_to_metric_families as read\n"
                 "print(sum(len(f.samples) for f in read(sys.stdin.read())))\n"};

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 
+#include "proxy/policy/named_ports.hpp"
 #include "tests/policy/engine_fixture.hpp"
 
 using namespace nono;
@@ -383,4 +384,45 @@ TEST_CASE("everything that is wrong with the rules is said at once, each with it
   rules.allow.pop_back();
   rules.deny.clear();
   CHECK(Engine::make(rules, {}).error().fix == "write the name itself, such as *.example.com");
+}
+
+TEST_CASE("this machine's loopback may be reached on open ports alone") {
+  NetworkRules rules;
+  rules.mode = NetworkMode::filtered;
+  rules.open_ports = {Port(8000)};
+  const auto engine = Engine::make(rules, {});
+  REQUIRE(engine);
+  const Decision open = (*engine)->decide_open_port(Port(8000));
+  const Permit* permit = std::get_if<Permit>(&open);
+  REQUIRE(permit != nullptr);
+  CHECK(permit->target().to_string() == "127.0.0.1:8000");
+  CHECK(permit->literal());
+  CHECK(permit->because().rule == "--open-port 8000");
+  const Decision closed = (*engine)->decide_open_port(Port(8001));
+  REQUIRE(std::holds_alternative<Refusal>(closed));
+  CHECK(std::get<Refusal>(closed).fix == "--open-port 8001 leads to this machine's own");
+  // It is no rule for those who ask the proxy for that address.
+  CHECK(std::holds_alternative<Refusal>(
+      (*engine)->decide({IpAddress::v4({127, 0, 0, 1}), Port(8000)})));
+  rules.mode = NetworkMode::blocked;
+  const auto blocked = Engine::make(rules, {});
+  REQUIRE(blocked);
+  CHECK(std::holds_alternative<Refusal>((*blocked)->decide_open_port(Port(8000))));
+}
+
+TEST_CASE("the ports that rules and credentials name are listed once, in order") {
+  NetworkRules rules;
+  for (const char* text : {"a.example", "b.example:8443", "c.example:22", "d.example:8443",
+                           "https://e.example:9443/path/**", "not a rule:", "10.0.0.0/8:5432"}) {
+    rules.allow.push_back(HostRule{text, {}, {"test"}});
+  }
+  CredentialRoute route;
+  route.upstream = *parse_host_port("f.example:8080");
+  NamedPorts named = named_ports(rules, {route});
+  std::vector<int> ports;
+  for (const Port port : named.ports) ports.push_back(port.value());
+  CHECK(ports == std::vector<int>{22, 80, 443, 5432, 8080, 8443, 9443});
+  CHECK_FALSE(named.every_port);
+  rules.allow.push_back(HostRule{"g.example:*", {}, {"test"}});
+  CHECK(named_ports(rules, {}).every_port);
 }

@@ -246,6 +246,20 @@ TEST_CASE("observing lets requests pass that no endpoint rule allows") {
   CHECK(denied.because.rule == "https://example.com/admin/**");
 }
 
+TEST_CASE("observing never lets a key do what its credential's rules do not allow") {
+  const std::vector<EndpointRule> reading{EndpointRule{"GET", "/v1/**", {}}};
+  const auto engine = engine_with({.allow = {"api.example"},
+                                   .deny = {"https://api.example/v1/admin/**"},
+                                   .observe = true,
+                                   .routes = {route("svc", "api.example", reading)}});
+  CHECK(ask(*engine, "api.example:443", "GET", "/v1/items").allowed);
+  const auto writing = ask(*engine, "api.example:443", "DELETE", "/v1/items");
+  CHECK_FALSE(writing.allowed);
+  CHECK(writing.refusal.because.reason == Reason::endpoint_denied);
+  CHECK_FALSE(ask(*engine, "api.example:443", "GET", "/v1/a%2f..%2f..%2fadmin").allowed);
+  CHECK_FALSE(ask(*engine, "api.example:443", "GET", "/v1/admin/keys").allowed);
+}
+
 TEST_CASE("a very long path is cut in the refusal and the remedy still covers it") {
   const auto engine = engine_with({.allow = {"https://example.com/a"}});
   const std::string path = "/b/" + std::string(90, 'x') + "/" + std::string(50000, 'y');

@@ -105,6 +105,22 @@ TEST_CASE(
   REQUIRE(asked.find("Proxy-Authorization: Basic dXNlcjpwYXNz\r\n") != std::string::npos);
 }
 
+TEST_CASE("an upstream proxy that wants other credentials is no concern of the client's") {
+  Origin parent([](Client& connection) {
+    connection.receive_until("\r\n\r\n");
+    connection.send(
+        "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"x\"\r\n"
+        "Content-Length: 4\r\n\r\nkeys");
+  });
+  Proxy proxy(chained(parent.port()));
+  Client client = proxy.connect();
+  const std::string got =
+      client.exchange("GET http://allowed.example/ HTTP/1.1\r\nHost: allowed.example\r\n\r\n");
+  CHECK(got.starts_with("HTTP/1.1 502 "));
+  CHECK(got.find("wants other credentials") != std::string::npos);
+  CHECK(got.find("--upstream-proxy") != std::string::npos);
+}
+
 TEST_CASE("a bypassed host is resolved and reached directly") {
   FakeDns dns;
   dns.add_a("direct.example", "127.0.0.1");

@@ -315,11 +315,22 @@ TEST_CASE("a client that names the proxy itself in a CONNECT's Host is served") 
   for (const char* host : {"127.0.0.1", "localhost", "proxy.corp.example"}) {
     CAPTURE(host);
     Client client = proxy.connect();
-    client.send(fmt::format("CONNECT 127.0.0.1:{} HTTP/1.1\r\nHost: {}:{}\r\n\r\n", origin.port(), host,
-                            proxy.port()));
+    client.send(fmt::format("CONNECT 127.0.0.1:{} HTTP/1.1\r\nHost: {}:{}\r\n\r\n", origin.port(),
+                            host, proxy.port()));
     CHECK(client.receive_until("\r\n\r\n").starts_with("HTTP/1.1 200 "));
     CHECK(client.receive(5) == "hello");
   }
+}
+
+TEST_CASE("who leaves without a word is let go at once, and leaves no record") {
+  Proxy::Setup setup = any_port_on_loopback();
+  setup.limits.head_time_max = std::chrono::minutes(1);
+  Proxy proxy(std::move(setup));
+  Client client = proxy.connect();
+  client.finish_sending();
+  CHECK(client.closed_by_peer());
+  proxy.stop();
+  CHECK(proxy.records().empty());
 }
 
 }  // namespace nono::test

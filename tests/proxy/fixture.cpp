@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
+#include <cerrno>
 #include <cstring>
 #include <stdexcept>
 
@@ -39,12 +40,13 @@ Client::Client(UniqueFd fd) : fd_(std::move(fd)) {
   limit_time(fd_.get());
 }
 
-void Client::send(std::string_view text) {
+bool Client::send(std::string_view text) {
   while (!text.empty()) {
     const ssize_t count = ::send(fd_.get(), text.data(), text.size(), MSG_NOSIGNAL);
-    if (count <= 0) return;  // the peer closed: the test sees it in what it receives
+    if (count <= 0) return false;
     text.remove_prefix(static_cast<std::size_t>(count));
   }
+  return true;
 }
 
 void Client::finish_sending() {
@@ -78,6 +80,11 @@ std::string Client::receive_all() {
     if (got <= 0) return out;
     out.append(buffer, static_cast<std::size_t>(got));
   }
+}
+
+bool Client::reset_by_peer() {
+  char byte = 0;
+  return ::recv(fd_.get(), &byte, 1, 0) < 0 && errno == ECONNRESET;
 }
 
 bool Client::closed_by_peer() {
@@ -151,6 +158,25 @@ Proxy::Proxy(Setup setup) {
   if (!listener) throw std::runtime_error(listener.error().what);
   port_ = local_address(*listener)->port.value();
   options.listeners.push_back(ListenerSetup{std::move(*listener), setup.trusted});
+  options.ca = std::move(setup.ca);
+  const auto listen_too = [&](std::uint16_t& port) {
+    auto another = listen_tcp(*IpAddress::parse("127.0.0.1"), 0, false);
+    if (!another) throw std::runtime_error(another.error().what);
+    port = local_address(*another)->port.value();
+    return std::move(*another);
+  };
+  if (setup.captured) {
+    options.listeners.push_back({listen_too(captured_port_), true, false, setup.captured});
+    options.made_up_names.emplace();
+    auto dns = listen_dns(*IpAddress::parse("127.0.0.1"), 0, false);
+    if (!dns) throw std::runtime_error(dns.error().what);
+    dns_port_ = local_address(dns->udp)->port.value();
+    options.dns_listeners.push_back(std::move(*dns));
+  }
+  if (setup.inner_sockets) {
+    options.inbound.push_back({listen_too(inward_port_), Port(setup.inner_port)});
+    options.inner_sockets = std::move(setup.inner_sockets);
+  }
   auto server = Server::make(std::move(options));
   if (!server) throw std::runtime_error(server.error().what);
   server_ = std::move(*server);

@@ -19,12 +19,13 @@ class Client {
  public:
   Client(const std::string& address, std::uint16_t port);
   explicit Client(UniqueFd fd);
-  void send(std::string_view text);
+  bool send(std::string_view text);  // false: the peer has closed
   void finish_sending();
   std::string receive_until(
       std::string_view end);  // up to and with `end`; what came if the peer closed
   std::string receive(std::size_t count);
   std::string receive_all();
+  bool reset_by_peer();                            // the connection was broken off, and not a byte
   bool closed_by_peer();                           // end of stream, and not a byte more
   std::string exchange(std::string_view request);  // sends, then receives everything
 
@@ -68,6 +69,12 @@ class Proxy {
     std::vector<SessionSetup> sessions;  // beside the main one
     bool via = false;
     std::string token = Proxy::token;
+    // A further listener whose clients know of no proxy, and DNS with made-up addresses.
+    std::shared_ptr<OriginalDestination> captured;
+    // A further listener that leads to this port inside.
+    std::shared_ptr<InnerSockets> inner_sockets;
+    std::uint16_t inner_port = 0;
+    std::shared_ptr<intercept::CertificateAuthority> ca;
     bool status = false;  // serves /metrics, /healthz and /readyz on status_port()
   };
   explicit Proxy(Setup setup);
@@ -75,6 +82,9 @@ class Proxy {
   std::uint16_t port() const { return port_; }
   std::uint16_t status_port() const { return status_port_; }
   Client connect() const { return {"127.0.0.1", port_}; }
+  Client connect_captured() const { return {"127.0.0.1", captured_port_}; }
+  Client connect_inward() const { return {"127.0.0.1", inward_port_}; }
+  std::uint16_t dns_port() const { return dns_port_; }
   static constexpr const char* token = "0123456789abcdef";
   void stop();
   void drain(std::chrono::milliseconds grace) { server_->stop(grace); }  // does not wait
@@ -84,6 +94,7 @@ class Proxy {
  private:
   std::unique_ptr<Server> server_;
   std::uint16_t port_ = 0, status_port_ = 0;
+  std::uint16_t captured_port_ = 0, inward_port_ = 0, dns_port_ = 0;
   std::mutex mutex_;
   std::vector<audit::Record> records_;
   std::thread thread_;

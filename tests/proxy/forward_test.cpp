@@ -3,6 +3,7 @@
 
 #include "config/base/encoding.hpp"
 #include "tests/proxy/fixture.hpp"
+#include "tests/support/process.hpp"
 
 namespace nono::test {
 
@@ -273,6 +274,37 @@ TEST_CASE(
     REQUIRE(answer.starts_with("HTTP/1.1 400 "));
     REQUIRE(answer.find("\"fix\":\"") != std::string::npos);
   }
+}
+
+TEST_CASE("what is read away behind a refusal is bounded in size and time, as the limits say") {
+  const auto refused = [](const Limits& limits) {
+    Proxy::Setup setup = any_port_on_loopback();
+    setup.trusted = false;
+    setup.limits = limits;
+    return setup;
+  };
+  constexpr std::string_view head =
+      "POST http://127.0.0.1:9/ HTTP/1.1\r\nHost: 127.0.0.1:9\r\nContent-Length: 16777216\r\n\r\n";
+  const std::string body(16 << 20, 'x');
+  for (const bool all : {true, false}) {
+    CAPTURE(all);
+    Limits limits;
+    limits.drain_time_max = std::chrono::seconds(60);
+    limits.drain_bytes_max = all ? body.size() : 64 * 1024;
+    Proxy proxy(refused(limits));
+    Client client = proxy.connect();
+    client.send(head);
+    REQUIRE(client.receive_until("\r\n\r\n").starts_with("HTTP/1.1 407 "));
+    CHECK(client.send(body) == all);
+  }
+  Limits limits;
+  limits.drain_time_max = std::chrono::seconds(4);
+  Proxy proxy(refused(limits));
+  Client client = proxy.connect();
+  const auto begun = std::chrono::steady_clock::now();
+  client.send(head);
+  CHECK(testing::eventually([&] { return !client.send("x"); }));
+  CHECK(std::chrono::steady_clock::now() - begun > std::chrono::milliseconds(3500));
 }
 
 }  // namespace nono::test

@@ -1,10 +1,14 @@
 #include "proxy/registry.hpp"
 
 #include <fmt/format.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 #include <catch2/catch.hpp>
+#include <cstring>
 
 #include "tests/proxy/session_scene.hpp"
+#include "tests/support/fake_dns.hpp"
 #include "tests/support/process.hpp"
 #include "tests/support/temp_dir.hpp"
 
@@ -151,6 +155,39 @@ TEST_CASE("revoking closes the tunnels of one session and of no other, its liste
   CHECK(echoes(of_b));
 }
 
+TEST_CASE("a request that waits for a name when its session is revoked never leaves") {
+  std::atomic<int> heads{0};
+  Origin origin([&](Client& connection) {
+    if (!connection.receive_until("\r\n\r\n").empty()) ++heads;
+    connection.send("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+  });
+  FakeDns dns;
+  dns.add_a("slow.test", "127.0.0.1");
+  dns.set_fault(DnsFault::hold);
+  Running proxy(1);
+  for (const char* name : {"a", "b"}) {
+    SessionSetup setup = session_setup(name, std::string(name) + "-token", {"slow.test:*"});
+    setup.config.dns_servers = {dns.endpoint()};
+    REQUIRE(proxy.sessions().add(std::move(setup)));
+  }
+  const auto send = [&](Client& client, const std::string& token) {
+    client.send(
+        fmt::format("GET http://slow.test:{0}/ HTTP/1.1\r\nHost: slow.test:{0}\r\n"
+                    "Proxy-Authorization: Bearer {1}\r\nConnection: close\r\n\r\n",
+                    origin.port(), token));
+  };
+  Client of_a = proxy.connect();
+  send(of_a, "a-token");
+  REQUIRE(dns.wait_for_queries(2));
+  Client of_b = proxy.connect();
+  send(of_b, "b-token");
+  REQUIRE(proxy.sessions().revoke("a"));
+  CHECK(of_a.receive_all().empty());
+  dns.release();
+  CHECK(Running::status(of_b.receive_all()) == "204");
+  CHECK(heads == 1);
+}
+
 TEST_CASE("what began before a reload goes on, and ends with a revocation after it") {
   Origin origin(echo);
   Running proxy;
@@ -165,6 +202,54 @@ TEST_CASE("what began before a reload goes on, and ends with a revocation after 
   CHECK_THROWS(proxy.tunnel("a-token", origin.port()));
   REQUIRE(proxy.sessions().revoke("a"));
   CHECK_FALSE(echoes(tunnel));
+}
+
+TEST_CASE("two sessions with one token are refused as a whole, for it would open either's rules") {
+  Origin origin(serve_http);
+  Running proxy;
+  const auto pair = [](const std::string& token_of_b) {
+    std::vector<SessionSetup> sessions;
+    sessions.push_back(of_file("a"));
+    sessions.push_back(of_file("b"));
+    sessions.back().token = Secret(token_of_b);
+    return sessions;
+  };
+  for (const char* taken : {"a-token", "main-token"}) {
+    const auto applied = proxy.sessions().apply(reload_with(pair(taken)));
+    REQUIRE_FALSE(applied.has_value());
+    CHECK(applied.error().what.find(" b ") != std::string::npos);
+    CHECK(applied.error().what.find(taken) == std::string::npos);
+    CHECK(proxy.ask("a-token", origin.port()) == "407");
+  }
+  CHECK(proxy.sessions().apply(reload_with(pair("b-token"))));
+  // Without a token only their own listeners lead to them: that is none in common.
+  std::vector<SessionSetup> tokenless = pair("");
+  tokenless.front().token = Secret("");
+  CHECK(proxy.sessions().apply(reload_with(std::move(tokenless))));
+}
+
+TEST_CASE(
+    "a connection that waits for its next request through a reload is served like any other") {
+  Origin origin(serve_http);
+  Running proxy(1);
+  Client waiting = proxy.connect();
+  const auto ask_on_it = [&](const std::string& path) {
+    waiting.send(
+        fmt::format("GET http://127.0.0.1:{0}{1} HTTP/1.1\r\nHost: 127.0.0.1:{0}\r\n"
+                    "Proxy-Authorization: Bearer main-token\r\n\r\n",
+                    origin.port(), path));
+    std::string answer;
+    while (answer.find("GET " + path + " HTTP/1.1") == answer.npos) {
+      const std::string octet = waiting.receive(1);
+      if (octet.empty()) return "closed after " + answer;
+      answer += octet;
+    }
+    return Running::status(answer);
+  };
+  REQUIRE(ask_on_it("/one") == "200");
+  REQUIRE(proxy.sessions().apply(reload_with({})));
+  CHECK(proxy.ask("main-token", origin.port()) == "200");  // in force by now
+  CHECK(ask_on_it("/two") == "200");
 }
 
 TEST_CASE("a reload that cuts, or that has a session no more, closes its tunnels") {
@@ -190,6 +275,71 @@ TEST_CASE("a reload that cuts, or that has a session no more, closes its tunnels
   CHECK_FALSE(echoes(b));
   CHECK_FALSE(echoes(main));
   CHECK(echoes(made));
+}
+
+TEST_CASE("what is open under the rules of before counts after a reload") {
+  Origin origin(echo);
+  Running proxy;
+  const auto limited = [] {
+    std::vector<SessionSetup> sessions;
+    sessions.push_back(of_file("a"));
+    sessions.back().limits.session_connections_max = 1;
+    return sessions;
+  };
+  REQUIRE(proxy.sessions().apply(reload_with(limited())));
+  {
+    Client tunnel = proxy.tunnel("a-token", origin.port());
+    CHECK(proxy.ask("a-token", origin.port()) == "429");
+    REQUIRE(proxy.sessions().apply(reload_with(limited())));
+    CHECK(proxy.ask("a-token", origin.port()) == "429");
+    CHECK(echoes(tunnel));
+  }
+  CHECK(testing::eventually([&] {
+    for (const SessionPtr& session : proxy.sessions().all()) {
+      if (session->use().connections != 0) return false;
+    }
+    return true;
+  }));
+}
+
+TEST_CASE("a Unix socket has no port that a request could be taken to mean the proxy by") {
+  Running proxy;
+  const testing::TempDir dir;
+  const std::string path = dir / "a.sock";
+  SessionSetup setup = session_setup("a", "", {"a.test"});
+  auto socket = listen_unix(path);
+  REQUIRE(socket);
+  setup.listeners.push_back(SessionListener{std::move(*socket), "unix:a.sock", "unix:" + path});
+  REQUIRE(proxy.sessions().add(std::move(setup)));
+  UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  REQUIRE(::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+  Client client(std::move(fd));
+  // Where a TCP socket's address has its port, this one has the path's first two characters.
+  const int port = path[0] << 8 | path[1];
+  const std::string answer = client.exchange(
+      fmt::format("GET http://127.0.0.1:{0}/ HTTP/1.1\r\nHost: 127.0.0.1:{0}\r\n\r\n", port));
+  CHECK(Running::status(answer) == "403");
+}
+
+TEST_CASE("a request that is on its way during a reload is read by the bounds that it began with") {
+  Origin origin(serve_http);
+  Running proxy(1);
+  Client slow = proxy.connect(), silent = proxy.connect();
+  const std::string request = Running::request("main-token", origin.port());
+  slow.send(request.substr(0, 10));
+  CHECK(proxy.ask("main-token", origin.port()) == "200");  // by now both are waited for
+  for (int i = 0; i < 3; ++i) {
+    Reload reload = reload_with({});
+    reload.limits.head_bytes_max = 16;
+    REQUIRE(proxy.sessions().apply(std::move(reload)));
+    CHECK(proxy.ask("main-token", origin.port()) == "431");
+  }
+  slow.send(request.substr(10));
+  CHECK(Running::status(slow.receive_all()) == "200");
+  CHECK(Running::status(silent.exchange(request)) == "431");
 }
 
 TEST_CASE("a reload with anything wrong in it changes nothing") {

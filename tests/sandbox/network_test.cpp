@@ -123,12 +123,12 @@ TEST_CASE(
                                                                                              : 4;
     });
     Outcome outcome = run(plan, user, [](SandboxChannel& channel) -> Result<ExitStatus> {
-      std::vector<UniqueFd> listeners = channel.take_listeners();
-      if (listeners.size() != 1) return fail(ErrorCode::internal, "not one listener");
+      SandboxSockets sockets = channel.take_sockets();
+      if (!sockets.proxy) return fail(ErrorCode::internal, "no listener");
       if (Result<void> gone = channel.go(); !gone) return fail(gone.error());
-      pollfd wait = {listeners[0].get(), POLLIN, 0};
+      pollfd wait = {sockets.proxy.get(), POLLIN, 0};
       ::poll(&wait, 1, 10'000);
-      UniqueFd connection(::accept(listeners[0].get(), nullptr, nullptr));
+      UniqueFd connection(::accept(sockets.proxy.get(), nullptr, nullptr));
       if (!connection) return fail(ErrorCode::internal, "nothing to accept");
       write_all(connection.get(), "hello");
       return channel.wait();
@@ -167,7 +167,8 @@ TEST_CASE("a blocked network hands out no listener and refuses the proxy's port"
     SandboxPlan plan = probe([] { return tcp_error(3128) == ECONNREFUSED ? 0 : 1; });
     plan.network = Network::blocked;
     Outcome outcome = run(plan, user, [](SandboxChannel& channel) -> Result<ExitStatus> {
-      if (!channel.take_listeners().empty()) return fail(ErrorCode::internal, "a listener");
+      const SandboxSockets sockets = channel.take_sockets();
+      if (sockets.proxy || !sockets.captured.empty()) return fail(ErrorCode::internal, "a listener");
       return go_and_wait(channel);
     });
     INFO(describe(outcome));
@@ -187,7 +188,8 @@ TEST_CASE("an open network reaches the host's, by internet sockets alone") {
     });
     plan.network = Network::open;
     Outcome outcome = run(plan, user, [](SandboxChannel& channel) -> Result<ExitStatus> {
-      if (!channel.take_listeners().empty()) return fail(ErrorCode::internal, "a listener");
+      const SandboxSockets sockets = channel.take_sockets();
+      if (sockets.proxy || !sockets.captured.empty()) return fail(ErrorCode::internal, "a listener");
       return go_and_wait(channel);
     });
     INFO(describe(outcome));

@@ -8,6 +8,7 @@
 #include <linux/sched.h>
 #include <netinet/in.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -190,6 +191,16 @@ TEST_CASE("nothing is typed into a terminal, even with junk in the high word") {
   CHECK(ask(SYS_ioctl, {0, TCGETS}) == allow);
   CHECK(ask(SYS_ioctl, {0, TIOCGWINSZ}) == allow);
   CHECK(ask(SYS_ioctl, {TIOCSTI, 0}) == allow);
+}
+
+TEST_CASE("no process group is slowed, since the caller stands in the command's") {
+  constexpr std::uint64_t io_process = 1;
+  constexpr std::uint64_t io_group = 2;
+  CHECK(ask(SYS_setpriority, {PRIO_PGRP, 0, 7}) == error(EPERM));
+  CHECK(ask(SYS_setpriority, {PRIO_PGRP | junk, 0, 7}) == error(EPERM));
+  CHECK(ask(SYS_setpriority, {PRIO_PROCESS, 0, 7}) == allow);
+  CHECK(ask(SYS_ioprio_set, {io_group, 0, 3 << 13}) == error(EPERM));
+  CHECK(ask(SYS_ioprio_set, {io_process, 0, 3 << 13}) == allow);
 }
 
 TEST_CASE("socket pairs are Unix and connected") {

@@ -60,6 +60,28 @@ TEST_CASE("on a machine that can sandbox every self-check holds") {
   CHECK(eventually([] { return left_behind().empty(); }));  // others may be running
 }
 
+TEST_CASE("every self-check of the notify backend holds, also where there are no namespaces") {
+  for (User user : users()) {
+    for (bool namespaces : {true, false}) {
+      int code = in_process(user, [namespaces] {
+        if (!namespaces) {
+          if (::unshare(CLONE_NEWUSER) != 0) return 98;
+          std::ofstream("/proc/sys/user/max_user_namespaces") << "0" << std::flush;
+        }
+        Result<SelfCheck> check = self_check(Backend::notify);
+        if (!check) return 1;
+        if (!check->can_enforce) {
+          write_all(2, text_of(*check));
+          return 2;
+        }
+        return check->checks.size() >= 20 ? 0 : 3;
+      });
+      CHECK(code == 0);
+    }
+  }
+  CHECK(eventually([] { return left_behind().empty(); }));  // others may be running
+}
+
 TEST_CASE("on a machine without user namespaces the self-check says so and what to do") {
   for (User user : users()) {
     if (!can_sandbox(user)) return;

@@ -25,7 +25,8 @@ constexpr std::uint16_t dns_port = 5300;
 // example.net is answered as well, but no test allows it: a look-up of it shows in the log.
 constexpr std::array names = {"api.openai.com", "api.anthropic.com", "api.github.com",
                               "huggingface.co", "example.com",       "example.net",
-                              "evil.example",   "plain.test",        "index.test"};
+                              "evil.example",   "plain.test",        "index.test",
+                              "git.example",    "mail.example"};
 
 sockaddr_in socket_address(const std::string& address, std::uint16_t port) {
   sockaddr_in to{};

@@ -1,0 +1,58 @@
+#include "sandbox/linux/probe_cache.hpp"
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "config/base/fd.hpp"
+
+namespace nono::sandbox {
+namespace {
+
+std::string read_file(const std::string& path) {
+  std::ifstream file(path);
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+}  // namespace
+
+std::string probe_identity() {
+  std::string boot = read_file("/proc/sys/kernel/random/boot_id");
+  while (!boot.empty() && boot.back() == '\n') boot.pop_back();
+  struct stat program = {};
+  if (boot.empty() || ::stat("/proc/self/exe", &program) != 0) return {};
+  return fmt::format("boot {} program {}:{} {} {}.{:09} user {}\n", boot, program.st_dev,
+                     program.st_ino, program.st_size, program.st_mtim.tv_sec,
+                     program.st_mtim.tv_nsec, ::geteuid());
+}
+
+bool remembers(const std::string& file, const std::string& identity) {
+  return !file.empty() && !identity.empty() && read_file(file) == identity;
+}
+
+void remember(const std::string& file, const std::string& identity) {
+  if (file.empty() || identity.empty()) return;
+  const std::string folder = std::filesystem::path(file).parent_path().string();
+  std::error_code ignored;
+  const mode_t before = ::umask(S_IRWXG | S_IRWXO);
+  std::filesystem::create_directories(folder, ignored);
+  std::string name = file + ".XXXXXX";
+  UniqueFd fresh(::mkostemp(name.data(), O_CLOEXEC));
+  ::umask(before);
+  if (!fresh) return;
+  const bool written = ::write(fresh.get(), identity.data(), identity.size()) ==
+                       static_cast<ssize_t>(identity.size());
+  if (!written || std::rename(name.c_str(), file.c_str()) != 0) ::unlink(name.c_str());
+}
+
+void forget(const std::string& file) {
+  if (!file.empty()) ::unlink(file.c_str());
+}
+
+}  // namespace nono::sandbox

@@ -1,0 +1,17 @@
+#pragma once
+// Remembers in a file that a sandbox could be built.
+
+#include <string>
+
+namespace nono::sandbox {
+
+// What such a finding holds for: this boot, this program's file, this user. Empty where one of them
+// cannot be told.
+std::string probe_identity();
+
+bool remembers(const std::string& file, const std::string& identity);
+// Makes the folders that are missing. Where it cannot be written, the next run finds out again.
+void remember(const std::string& file, const std::string& identity);
+void forget(const std::string& file);
+
+}  // namespace nono::sandbox
