@@ -170,7 +170,16 @@ std::vector<int> needed_descriptors(const Prepared& prepared, int channel, int g
     needed.insert(needed.end(), {observer.to_launcher.get(), observer.from_command.get(),
                                  observer.records.get()});
   }
+  for (const UniqueFd& door : prepared.group.doors()) needed.push_back(door.get());
   return needed;
+}
+
+// First of all, so that everything from here on counts; the parent stays outside.
+Done enter_group(const Cgroup& group) {
+  for (const UniqueFd& door : group.doors()) {
+    if (::write(door.get(), "0", 1) != 1) return failed(Step::limits, errno, "control group");
+  }
+  return {};
 }
 
 UniqueFd receive_signals(bool terminal) {
@@ -242,6 +251,7 @@ void run_launcher(const Prepared& prepared, int channel, int go) {
   ::signal(SIGCHLD, SIG_DFL);  // ignoring it would lose the command's status
   if (Done done = close_all_but(needed_descriptors(prepared, channel, go)); !done)
     report_and_exit(channel, done.error());
+  if (Done done = enter_group(prepared.group); !done) report_and_exit(channel, done.error());
   const bool notify = prepared.notify.has_value();
   // Opened anew while this process may still open what the user may.
   tl::expected<std::optional<OuterTerminal>, Failure> outer;

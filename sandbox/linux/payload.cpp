@@ -31,6 +31,15 @@ Done limit_core() {
   return {};
 }
 
+// Counted in this user namespace, where L and I are as well.
+Done limit_processes(const Prepared& prepared) {
+  if (!prepared.processes) return {};
+  rlim_t most = *prepared.processes + own_processes;
+  rlimit limit = {most, most};
+  if (::setrlimit(RLIMIT_NPROC, &limit) != 0) return failed(Step::limits, errno, "processes");
+  return {};
+}
+
 // Not closed but close-on-exec: GO is still to come through one of them.
 Done close_descriptors_on_exec() {
   if (::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) != 0)
@@ -88,6 +97,7 @@ Done confine(const Prepared& prepared, const StdioPlan& stdio, int supervisor) {
   }
   if (Done done = install_stdio(stdio); !done) return done;
   if (Done done = limit_core(); !done) return done;
+  if (Done done = limit_processes(prepared); !done) return done;
   if (Done done = close_descriptors_on_exec(); !done) return done;
   if (prepared.notify) return confine_without_namespaces(prepared, supervisor);
   if (Done done = drop_capabilities(); !done) return done;

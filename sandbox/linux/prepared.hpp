@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "config/base/fd.hpp"
+#include "sandbox/linux/cgroup.hpp"
 #include "sandbox/linux/failure.hpp"
 #include "sandbox/linux/landlock.hpp"
 #include "sandbox/linux/mounts.hpp"
@@ -34,6 +35,8 @@ struct Prepared {
   std::vector<char*> envp;
   sigset_t signal_mask = {};           // the caller's, for the command
   struct sigaction child_action = {};  // its disposition of SIGCHLD
+  Cgroup group;                        // what limits there are; L moves into it
+  std::optional<unsigned> processes;   // RLIMIT_NPROC, where no group limits them
   bool can_be_stopped = false;         // a shell would notice that P was stopped, and continue it
 };
 

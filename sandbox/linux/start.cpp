@@ -56,6 +56,10 @@ class LinuxChannel final : public SandboxChannel {
     private_tmp_ = std::move(notify.private_tmp);
     warnings_ = notify.warnings;
   }
+  void hold(Cgroup group) {
+    group_ = std::move(group);
+    group_.close_doors();
+  }
   int pidfd() const override { return pidfd_.get(); }
   Result<void> await_ready(const SandboxPlan& plan);
   Result<void> go() override;
@@ -99,6 +103,7 @@ class LinuxChannel final : public SandboxChannel {
   std::vector<std::string> warnings_;
   SandboxPlan denying_plan_;  // of the plan, what tells denied from not granted
   UniqueFd records_;
+  Cgroup group_;
   Foreground foreground_;
   SavedTerminal terminal_;
 };
@@ -219,11 +224,18 @@ Result<ExitStatus> LinuxChannel::wait() {
   foreground_.restore();
   private_tmp_.remove();  // where the process that does it was killed
 
+  ExitStatus status;
+  status.out_of_memory = group_.ran_out_of_memory();
+  group_.remove();
+  if (!last && status.out_of_memory) {  // the whole group was killed, the launcher in it
+    status.code = 128 + SIGKILL;
+    status.signalled = true;
+    return status;
+  }
   if (!last) {
     return fail(ErrorCode::io, "the sandbox was killed before the command ended");
   }
   if (last->kind == Report::Kind::failed) return fail(explain(last->failure));
-  ExitStatus status;
   if (last->kind == Report::Kind::exec_failed) {
     status.code = last->failure.error == ENOENT ? 127 : 126;
     status.problem =
@@ -307,6 +319,21 @@ Result<Prepared> prepare(const SandboxPlan& plan, const SocketSurvey& sockets) {
   return prepared;
 }
 
+// Before anything else is made: whoever cannot be limited does not run.
+Result<void> limit(const SandboxPlan& plan, Prepared& prepared) {
+  ResourceLimits limits = plan.limits;
+  Result<Cgroup> group = Cgroup::make(limits);
+  bool counted = !prepared.notify && can_limit_processes_without_cgroup(prepared.uid);
+  if (!group && limits.processes && counted) {
+    prepared.processes = limits.processes;
+    limits.processes.reset();
+    group = Cgroup::make(limits);
+  }
+  if (!group) return fail(group.error());
+  prepared.group = std::move(*group);
+  return {};
+}
+
 // Forks with every signal blocked, so that none can run a handler of the parent's in the child.
 pid_t fork_launcher(Prepared& prepared, int channel, int go) {
   sigset_t all;
@@ -330,6 +357,7 @@ Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan) {
   Result<Prepared> made = prepare(plan, *sockets);
   if (!made) return fail(made.error());
   Prepared& prepared = *made;
+  if (Result<void> limited = limit(plan, prepared); !limited) return fail(limited.error());
   tl::expected<ObserverLink, Failure> observer = prepare_observer(plan);
   if (!observer) return fail(explain(observer.error()));
   prepared.observer = std::move(*observer);
@@ -345,6 +373,7 @@ Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan) {
   auto channel = std::make_unique<LinuxChannel>(launcher, std::move(pidfd), std::move(ours),
                                                 std::move(go_write));
   if (prepared.notify) channel->hold(*prepared.notify);
+  channel->hold(std::move(prepared.group));
   channel->keep_records(plan, std::move(prepared.observer.records));
   // After the fork, since the launcher must write its own uid_map: nobody reads our memory from
   // here on.
