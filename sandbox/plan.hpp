@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -62,6 +63,12 @@ struct Capture {
 
 class RegisteredPorts;
 
+// Of all the command's processes together.
+struct ResourceLimits {
+  std::optional<std::uint64_t> memory_bytes;  // not to be swapped out; what exceeds it is killed
+  std::optional<unsigned> processes;          // threads count
+};
+
 struct SandboxPlan {
   Backend backend = Backend::netns;
   std::vector<Weakness> accepted;  // of the notify backend
@@ -70,6 +77,7 @@ struct SandboxPlan {
   std::string executable;          // resolved absolute path
   std::vector<std::string> env;    // NAME=VALUE, complete
   std::string cwd;                 // start directory
+  ResourceLimits limits;
   std::vector<FsGrant> grants;
   std::vector<FsDeny> denies;
   std::vector<std::string>
@@ -102,6 +110,7 @@ struct DeniedPath {
 struct ExitStatus {
   int code = 0;  // what `nono run` exits with: the command's own, 128+signal, 125..127
   bool signalled = false;
+  bool out_of_memory = false;  // ResourceLimits::memory_bytes was reached, and a process killed
   std::string problem;  // why the command could not be executed (code 126 or 127), otherwise empty
 };
 

@@ -67,6 +67,9 @@ void forward(const Signals& signals, sandbox::SandboxChannel& channel) {
 int finish(sandbox::SandboxChannel& channel) {
   const Result<sandbox::ExitStatus> status = channel.wait();
   if (!status) return complain(status.error(), exit_no_sandbox);
+  if (status->out_of_memory) {
+    complain("the limit of --memory was reached, and the kernel killed what used most");
+  }
   if (!status->problem.empty()) return complain(status->problem, status->code);
   return status->code;
 }

@@ -6,6 +6,7 @@
 #include "proxy/cli/help.hpp"
 #include "proxy/cli/options_backend.hpp"
 #include "proxy/cli/options_parser.hpp"
+#include "proxy/cli/options_resources.hpp"
 
 namespace nono::cli {
 
@@ -46,6 +47,8 @@ CommandLine parse_run(const std::vector<std::string>& arguments, const EnvLookup
       ->group("Network");
   BackendFlags backend;
   backend.add(*app);
+  ResourceFlags resources;
+  resources.add(*app);
   flags.add_credentials(*app);
   flags.add_ca(*app);
   flags.add_environment(*app);
@@ -72,6 +75,7 @@ CommandLine parse_run(const std::vector<std::string>& arguments, const EnvLookup
   options.command = std::move(rest);
   if (auto wrong = read_all_ports(all_ports, options.capture_all_ports)) return *wrong;
   if (auto wrong = backend.finish(env, options)) return *wrong;
+  if (auto wrong = resources.finish(options)) return *wrong;
   flags.read_environment(env, PolicyFlags::For::run);
   Result<PolicyOptions> policy = flags.finish(options.common.notes);
   if (!policy) return UsageError{policy.error().what};

@@ -46,6 +46,7 @@ struct RunOptions {
   sandbox::AllPorts capture_all_ports = sandbox::AllPorts::automatic;
   std::optional<sandbox::Backend> backend;  // absent: whichever works here
   std::vector<sandbox::Weakness> weak;
+  sandbox::ResourceLimits limits;
   bool diagnose = false;          // note the files that were not granted
   bool diagnostics_json = false;  // the footer as JSON
   std::vector<std::string> command;

@@ -243,6 +243,7 @@ tl::expected<RunPlan, RunFailure> make_run_plan(const RunOptions& options,
   plan.sandbox.executable = decided->command.path;
   plan.sandbox.cwd = user.cwd;
   plan.sandbox.diagnose = options.diagnose;
+  plan.sandbox.limits = options.limits;
   plan.sandbox.network = network_of(plan.config.network.mode);
   if (plan.config.network.mode == NetworkMode::filtered) {
     plan.sandbox.capture = plan_capture(plan.config, options.capture_all_ports);

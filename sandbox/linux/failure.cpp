@@ -87,6 +87,10 @@ std::string remedy(const Failure& failure) {
     case Step::landlock:
       if (failure.error == ELOOP) return "name the directory itself, not a symbolic link to it";
       return landlock_remedy(failure.error);
+    case Step::limits:
+      if (failure.detail != "control group") return {};
+      return "run it where a control group is yours: `systemd-run --user --scope nono run ...`, or "
+             "as root";
     case Step::listener:
       if (failure.error == EACCES) return "choose a proxy port above 1023";
       return {};

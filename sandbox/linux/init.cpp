@@ -145,11 +145,14 @@ void run_init(const Prepared& prepared, StdioPlan& stdio, int channel, int go, J
   Done built = build_tree(prepared.mounts, terminals);
   if (built && terminal != nullptr) built = lead_session(*terminal);
   if (!built) report_and_exit(channel, built.error());
-  if (terminal != nullptr) terminal->filesystem.reset();
+  if (terminal != nullptr) {
+    terminal->filesystem.reset();
+    terminal->events = jobs.write.get();
+  }
 
   pid_t command = ::fork();
   if (command < 0) report_and_exit(channel, {Step::start, errno, {}});
-  if (command == 0) run_payload(prepared, stdio, channel, go, {terminal, jobs.write.get()});
+  if (command == 0) run_payload(prepared, stdio, channel, go, -1, terminal);
 
   ::close(go);
   stdio.replacement = {};

@@ -170,7 +170,16 @@ std::vector<int> needed_descriptors(const Prepared& prepared, int channel, int g
     needed.insert(needed.end(), {observer.to_launcher.get(), observer.from_command.get(),
                                  observer.records.get()});
   }
+  for (const UniqueFd& door : prepared.group.doors()) needed.push_back(door.get());
   return needed;
+}
+
+// First of all, so that everything from here on counts; the parent stays outside.
+Done enter_group(const Cgroup& group) {
+  for (const UniqueFd& door : group.doors()) {
+    if (::write(door.get(), "0", 1) != 1) return failed(Step::limits, errno, "control group");
+  }
+  return {};
 }
 
 UniqueFd receive_signals(bool terminal) {
@@ -204,16 +213,14 @@ int serve(const Prepared& prepared, pid_t init, int jobs, std::vector<StdioCopy>
     for (const StdioCopy& copy : copies) {
       polls.push_back({copy.done() ? -1 : copy.waiting_on(), copy.waiting_for(), 0});
     }
-    const std::size_t watched = polls.size();
-    if (observer != nullptr) polls.push_back(observer->poll());
+    const std::size_t terminal_at = polls.size();
     if (terminal != nullptr) terminal->add_polls(polls);
+    if (observer != nullptr) polls.push_back(observer->poll());
     bool looks = terminal != nullptr && terminal->waits_for_foreground();
     int ready = ::poll(polls.data(), polls.size(), looks ? look_again_ms : -1);
     if (ready == 0) terminal->resume();
     if (ready <= 0) continue;
-    if (observer != nullptr && polls[watched].revents != 0) {
-      observer->step(polls[watched].revents);
-    }
+    if (observer != nullptr && polls.back().revents != 0) observer->step(polls.back().revents);
     if (polls[0].revents != 0) {
       signalfd_siginfo info;
       while (::read(received.get(), &info, sizeof info) > 0) follower.pass_on(info);
@@ -222,7 +229,9 @@ int serve(const Prepared& prepared, pid_t init, int jobs, std::vector<StdioCopy>
     for (std::size_t i = 0; i < copies.size(); ++i) {
       if (polls[i + 2].revents != 0) copies[i].step();
     }
-    if (terminal != nullptr) terminal->step(std::span(polls).last(TerminalRelay::poll_count));
+    if (terminal != nullptr) {
+      terminal->step(std::span(polls).subspan(terminal_at, TerminalRelay::poll_count));
+    }
   }
 }
 
@@ -242,10 +251,10 @@ void run_launcher(const Prepared& prepared, int channel, int go) {
   ::signal(SIGCHLD, SIG_DFL);  // ignoring it would lose the command's status
   if (Done done = close_all_but(needed_descriptors(prepared, channel, go)); !done)
     report_and_exit(channel, done.error());
+  if (Done done = enter_group(prepared.group); !done) report_and_exit(channel, done.error());
   const bool notify = prepared.notify.has_value();
-  // Opened anew while this process may still open what the user may. Without namespaces there is no
-  // terminal of the command's own.
-  tl::expected<std::optional<OuterTerminal>, Failure> outer = std::optional<OuterTerminal>();
+  // Opened anew while this process may still open what the user may.
+  tl::expected<std::optional<OuterTerminal>, Failure> outer;
   if (!notify) outer = open_outer_terminal();
   if (!outer) report_and_exit(channel, outer.error());
   if (Done done = notify ? adopt_orphans() : leave_host(prepared, channel); !done) {
@@ -273,10 +282,10 @@ void run_launcher(const Prepared& prepared, int channel, int go) {
   }
   pid_t init = ::fork();
   if (init < 0) report_and_exit(channel, {Step::start, errno, {}});
-  if (init == 0 && notify) run_supervisor(prepared, *stdio, channel, go, jobs);
   if (init == 0) {
     terminal.master.reset();
     terminal.outer = {};
+    if (notify) run_supervisor(prepared, *stdio, channel, go, jobs);
     run_init(prepared, *stdio, channel, go, jobs, *outer ? &terminal.inner : nullptr);
   }
 

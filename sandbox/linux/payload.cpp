@@ -31,6 +31,15 @@ Done limit_core() {
   return {};
 }
 
+// Counted in this user namespace, where L and I are as well.
+Done limit_processes(const Prepared& prepared) {
+  if (!prepared.processes) return {};
+  rlim_t most = *prepared.processes + own_processes;
+  rlimit limit = {most, most};
+  if (::setrlimit(RLIMIT_NPROC, &limit) != 0) return failed(Step::limits, errno, "processes");
+  return {};
+}
+
 // Not closed but close-on-exec: GO is still to come through one of them.
 Done close_descriptors_on_exec() {
   if (::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) != 0)
@@ -82,17 +91,15 @@ Done confine_without_namespaces(const Prepared& prepared, int supervisor) {
   return prepared.notify->supervised() ? check_supervisor() : Done();
 }
 
-Done confine(const Prepared& prepared, const StdioPlan& stdio, const Started& started) {
-  if (started.terminal != nullptr) {
-    if (Done done = join_terminal(*started.terminal); !done) return done;
-  }
+Done confine(const Prepared& prepared, const StdioPlan& stdio, int supervisor) {
   if (!prepared.plan.cwd.empty() && ::chdir(prepared.plan.cwd.c_str()) != 0) {
     return failed(Step::directory, errno, prepared.plan.cwd);
   }
   if (Done done = install_stdio(stdio); !done) return done;
   if (Done done = limit_core(); !done) return done;
+  if (Done done = limit_processes(prepared); !done) return done;
   if (Done done = close_descriptors_on_exec(); !done) return done;
-  if (prepared.notify) return confine_without_namespaces(prepared, started.supervisor);
+  if (prepared.notify) return confine_without_namespaces(prepared, supervisor);
   if (Done done = drop_capabilities(); !done) return done;
   if (Done done = forbid_new_privileges(); !done) return done;
   if (Done done = apply_landlock(prepared.rules); !done) return done;
@@ -125,11 +132,13 @@ void execute(const Prepared& prepared) {
 }  // namespace
 
 void run_payload(const Prepared& prepared, const StdioPlan& stdio, int channel, int go,
-                 const Started& started) {
-  if (Done done = confine(prepared, stdio, started); !done) report_and_exit(channel, done.error());
-  if (started.supervisor >= 0) ::close(started.supervisor);
+                 int supervisor, const InnerTerminal* terminal) {
+  Done confined = terminal != nullptr ? join_terminal(*terminal) : Done();
+  if (confined) confined = confine(prepared, stdio, supervisor);
+  if (!confined) report_and_exit(channel, confined.error());
+  if (supervisor >= 0) ::close(supervisor);
   if (!wait_for_go(go)) ::_exit(125);
-  if (started.terminal != nullptr && ::write(started.jobs, &job_started, 1) != 1) ::_exit(125);
+  if (terminal != nullptr && ::write(terminal->events, &job_started, 1) != 1) ::_exit(125);
 
   ::sigaction(SIGCHLD, &prepared.child_action, nullptr);
   ::sigprocmask(SIG_SETMASK, &prepared.signal_mask, nullptr);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "config/base/fd.hpp"
+#include "sandbox/linux/cgroup.hpp"
 #include "sandbox/linux/failure.hpp"
 #include "sandbox/linux/landlock.hpp"
 #include "sandbox/linux/mounts.hpp"
@@ -34,6 +35,8 @@ struct Prepared {
   std::vector<char*> envp;
   sigset_t signal_mask = {};           // the caller's, for the command
   struct sigaction child_action = {};  // its disposition of SIGCHLD
+  Cgroup group;                        // what limits there are; L moves into it
+  std::optional<unsigned> processes;   // RLIMIT_NPROC, where no group limits them
   bool can_be_stopped = false;         // a shell would notice that P was stopped, and continue it
 };
 
@@ -66,16 +69,9 @@ constexpr char job_wants_input = 'i';  // it waited for its terminal, and has it
 [[noreturn]] void run_init(const Prepared& prepared, StdioPlan& stdio, int channel, int go,
                            JobPipe& jobs, InnerTerminal* terminal);
 
-// What C has beside: with a terminal of its own, that and where to tell of its start; with the
-// notify backend, where the filter's listener goes.
-struct Started {
-  const InnerTerminal* terminal = nullptr;
-  int jobs = -1;
-  int supervisor = -1;
-};
-
-// C: confines itself, waits for the parent's GO, becomes the command.
+// C: confines itself, waits for the parent's GO, becomes the command. `supervisor`: where the
+// filter's listener goes, with the notify backend.
 [[noreturn]] void run_payload(const Prepared& prepared, const StdioPlan& stdio, int channel, int go,
-                              const Started& started);
+                              int supervisor = -1, const InnerTerminal* terminal = nullptr);
 
 }  // namespace nono::sandbox

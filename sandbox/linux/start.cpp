@@ -8,7 +8,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,14 +15,13 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
-#include <fstream>
-#include <sstream>
 
 #include "sandbox/linux/channel.hpp"
 #include "sandbox/linux/paths.hpp"
 #include "sandbox/linux/prepared.hpp"
 #include "sandbox/linux/socket_survey.hpp"
 #include "sandbox/linux/uapi.hpp"
+#include "sandbox/linux/user_terminal.hpp"
 #include "sandbox/plan.hpp"
 
 namespace nono::sandbox {
@@ -31,57 +29,6 @@ namespace {
 
 // Generous: other namespaces being taken down delay the making of new ones.
 constexpr std::chrono::milliseconds ready_deadline = std::chrono::seconds(20);
-
-// The user's terminal as it was. The launcher has it in raw mode while the command runs, and gives
-// it back itself unless it is killed.
-class SavedTerminal {
- public:
-  SavedTerminal() {
-    for (int fd = 0; fd < 3 && fd_ < 0; ++fd) {
-      if (::tcgetattr(fd, &settings_) == 0) fd_ = fd;
-    }
-  }
-
-  void restore() const {
-    if (fd_ < 0) return;
-    pid_t holder = ::tcgetpgrp(fd_);
-    if (holder >= 0 && holder != ::getpgrp()) return;
-    ::tcsetattr(fd_, TCSANOW, &settings_);
-  }
-
- private:
-  int fd_ = -1;
-  termios settings_ = {};
-};
-
-// The terminal, if this process has its foreground. A shell inside the sandbox takes the foreground
-// for a process group of its own, and cannot give it back to ours, which it does not see.
-class Foreground {
- public:
-  Foreground() {
-    for (int fd = 0; fd < 3 && terminal_ < 0; ++fd) {
-      if (::tcgetpgrp(fd) == ::getpgrp()) terminal_ = fd;
-    }
-  }
-
-  // Takes it back from a process group that has ended, and from no other.
-  void restore() const {
-    if (terminal_ < 0) return;
-    pid_t holder = ::tcgetpgrp(terminal_);
-    if (holder <= 0 || holder == ::getpgrp()) return;
-    if (::kill(-holder, 0) == 0 || errno != ESRCH) return;
-    sigset_t output_stop;
-    sigset_t before;
-    sigemptyset(&output_stop);
-    sigaddset(&output_stop, SIGTTOU);
-    ::pthread_sigmask(SIG_BLOCK, &output_stop, &before);
-    ::tcsetpgrp(terminal_, ::getpgrp());
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  }
-
- private:
-  int terminal_ = -1;
-};
 
 class LinuxChannel final : public SandboxChannel {
  public:
@@ -108,6 +55,10 @@ class LinuxChannel final : public SandboxChannel {
     ports_ = notify.ports;
     private_tmp_ = std::move(notify.private_tmp);
     warnings_ = notify.warnings;
+  }
+  void hold(Cgroup group) {
+    group_ = std::move(group);
+    group_.close_doors();
   }
   int pidfd() const override { return pidfd_.get(); }
   Result<void> await_ready(const SandboxPlan& plan);
@@ -152,8 +103,9 @@ class LinuxChannel final : public SandboxChannel {
   std::vector<std::string> warnings_;
   SandboxPlan denying_plan_;  // of the plan, what tells denied from not granted
   UniqueFd records_;
-  SavedTerminal terminal_;
+  Cgroup group_;
   Foreground foreground_;
+  SavedTerminal terminal_;
 };
 
 std::uint64_t namespace_cookie(int socket) {
@@ -272,11 +224,18 @@ Result<ExitStatus> LinuxChannel::wait() {
   foreground_.restore();
   private_tmp_.remove();  // where the process that does it was killed
 
+  ExitStatus status;
+  status.out_of_memory = group_.ran_out_of_memory();
+  group_.remove();
+  if (!last && status.out_of_memory) {  // the whole group was killed, the launcher in it
+    status.code = 128 + SIGKILL;
+    status.signalled = true;
+    return status;
+  }
   if (!last) {
     return fail(ErrorCode::io, "the sandbox was killed before the command ended");
   }
   if (last->kind == Report::Kind::failed) return fail(explain(last->failure));
-  ExitStatus status;
   if (last->kind == Report::Kind::exec_failed) {
     status.code = last->failure.error == ENOENT ? 127 : 126;
     status.problem =
@@ -335,25 +294,6 @@ std::vector<char*> pointers_to(const std::vector<std::string>& strings) {
   return pointers;
 }
 
-// False where a stop by the terminal would be without effect or without end: no shell that watches
-// over our process group as one of its jobs (docker run -it, the command of a terminal window).
-bool can_be_stopped() {
-  constexpr int depth_max = 64;
-  pid_t member = ::getpid();
-  for (int depth = 0; depth < depth_max; ++depth) {
-    std::ifstream file(fmt::format("/proc/{}/stat", member));
-    std::string text;
-    std::getline(file, text);
-    std::istringstream after_name(text.substr(std::min(text.rfind(')') + 1, text.size())));
-    char state = 0;
-    pid_t parent = 0;
-    if (!(after_name >> state >> parent) || parent <= 0) return false;
-    if (::getpgid(parent) != ::getpgrp()) return ::getsid(parent) == ::getsid(0);
-    member = parent;
-  }
-  return false;
-}
-
 Result<Prepared> prepare(const SandboxPlan& plan, const SocketSurvey& sockets) {
   Prepared prepared(plan);
   FilterOptions options;
@@ -379,6 +319,21 @@ Result<Prepared> prepare(const SandboxPlan& plan, const SocketSurvey& sockets) {
   return prepared;
 }
 
+// Before anything else is made: whoever cannot be limited does not run.
+Result<void> limit(const SandboxPlan& plan, Prepared& prepared) {
+  ResourceLimits limits = plan.limits;
+  Result<Cgroup> group = Cgroup::make(limits);
+  bool counted = !prepared.notify && can_limit_processes_without_cgroup(prepared.uid);
+  if (!group && limits.processes && counted) {
+    prepared.processes = limits.processes;
+    limits.processes.reset();
+    group = Cgroup::make(limits);
+  }
+  if (!group) return fail(group.error());
+  prepared.group = std::move(*group);
+  return {};
+}
+
 // Forks with every signal blocked, so that none can run a handler of the parent's in the child.
 pid_t fork_launcher(Prepared& prepared, int channel, int go) {
   sigset_t all;
@@ -402,6 +357,7 @@ Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan) {
   Result<Prepared> made = prepare(plan, *sockets);
   if (!made) return fail(made.error());
   Prepared& prepared = *made;
+  if (Result<void> limited = limit(plan, prepared); !limited) return fail(limited.error());
   tl::expected<ObserverLink, Failure> observer = prepare_observer(plan);
   if (!observer) return fail(explain(observer.error()));
   prepared.observer = std::move(*observer);
@@ -417,6 +373,7 @@ Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan) {
   auto channel = std::make_unique<LinuxChannel>(launcher, std::move(pidfd), std::move(ours),
                                                 std::move(go_write));
   if (prepared.notify) channel->hold(*prepared.notify);
+  channel->hold(std::move(prepared.group));
   channel->keep_records(plan, std::move(prepared.observer.records));
   // After the fork, since the launcher must write its own uid_map: nobody reads our memory from
   // here on.

@@ -21,6 +21,7 @@ struct InnerTerminal {
   // True where the command reads the terminal from the start. Otherwise it is in the background of
   // its terminal until it asks for input, so that others of a pipeline (a pager) have the keys.
   bool foreground = false;
+  int events = -1;  // to the launcher (JobPipe); borrowed
 };
 
 // The user's terminal, as the launcher uses it. The descriptors are its own, so that not to block

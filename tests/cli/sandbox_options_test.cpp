@@ -1,4 +1,4 @@
-// Flags of `run` that only the sandbox knows: Unix sockets.
+// Flags of `run` that only the sandbox knows: Unix sockets, limits.
 
 #include <catch2/catch.hpp>
 #include <sstream>
@@ -40,4 +40,20 @@ TEST_CASE("Unix sockets are asked for by path, or for the command alone") {
   CHECK(options.policy.settings.unix_sockets[0].path == "/a");
   CHECK(options.policy.settings.unix_sockets[1].origin.text == "--allow-unix-socket");
   CHECK(usage_error("--unix-sockets all -- true").find("all") != std::string::npos);
+}
+
+TEST_CASE("limits are sizes and counts, and neither nothing nor too little") {
+  const sandbox::ResourceLimits none = run("-- true").limits;
+  CHECK_FALSE(none.memory_bytes);
+  CHECK_FALSE(none.processes);
+  const sandbox::ResourceLimits both = run("--memory 64M --pids 20 -- true").limits;
+  CHECK(both.memory_bytes == 64U * 1024 * 1024);
+  CHECK(both.processes == 20U);
+  CHECK(run("--max-processes 5 -- true").limits.processes == 5U);
+  for (const char* wrong : {"--memory 0", "--memory 1000K", "--memory much", "--memory -1"}) {
+    CHECK(usage_error(std::string(wrong) + " -- true").find("--memory") != std::string::npos);
+  }
+  for (const char* wrong : {"--pids 0", "--pids many", "--pids -3"}) {
+    CHECK(usage_error(std::string(wrong) + " -- true").find("--pids") != std::string::npos);
+  }
 }

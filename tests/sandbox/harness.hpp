@@ -185,7 +185,7 @@ struct Pipe {
       channel ? drive(**channel) : Result<ExitStatus>(tl::unexpected<Error>(channel.error()));
   if (status) {
     text = "status\n" + std::to_string(status->code) + "\n" + (status->signalled ? "1" : "0") +
-           "\n" + status->problem;
+           "\n" + (status->out_of_memory ? "out of memory" : status->problem);
   } else {
     std::string what = status.error().what;
     text = "error\n" + std::to_string(static_cast<int>(status.error().code)) + "\n" + what + "\n" +

@@ -175,7 +175,7 @@ void run_supervisor(const Prepared& prepared, StdioPlan& stdio, int channel, int
     // changed its uid, forbids that.
     ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
     if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || ::getppid() != self) ::_exit(125);
-    run_payload(prepared, stdio, channel, go, {.supervisor = theirs.release()});
+    run_payload(prepared, stdio, channel, go, theirs.release());
   }
   theirs.reset();
   ::close(go);
