@@ -17,7 +17,7 @@ build_packages=(
 run_packages=(python3 openssl util-linux iproute2)
 test_packages=(
   "${run_packages[@]}" g++ catch2 libclang-rt-19-dev clang-tools-19 llvm-19 python3-venv ca-certificates
-  gnome-keyring libsecret-tools dbus dnsmasq-base curl git bash gcc openssh-server openssh-client)
+  gnome-keyring libsecret-tools dbus dnsmasq-base curl git bash gcc openssh-server openssh-client tmux)
 bench_packages=(
   "${run_packages[@]}" haproxy nginx libnginx-mod-stream trafficserver tinyproxy-bin
   unbound dnsmasq-base dnsperf bubblewrap)
