@@ -2,20 +2,19 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
-#include <chrono>
 #include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <string_view>
-#include <thread>
 
 namespace nono::sandbox {
 namespace {
@@ -243,11 +242,12 @@ bool Cgroup::ran_out_of_memory() const {
 }
 
 void Cgroup::remove() {
-  // The last process of a killed sandbox may take a moment to be gone.
+  // The last process of a killed sandbox may take a moment to be gone; version 1 has no event for
+  // that.
   constexpr int tries_max = 1000;
   for (const std::string& directory : directories_) {
     for (int i = 0; i < tries_max && ::rmdir(directory.c_str()) != 0 && errno == EBUSY; ++i) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      ::poll(nullptr, 0, 1);
     }
   }
   directories_.clear();
