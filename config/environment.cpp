@@ -41,11 +41,40 @@ bool names_a_proxy(std::string_view name) {
 
 // Sockets of agents, buses and displays: something outside that acts for whoever asks.
 bool names_a_socket(std::string_view name) {
-  return in(name, {"SSH_AUTH_SOCK", "SSH_AGENT_PID", "GPG_AGENT_INFO", "DBUS_SESSION_BUS_ADDRESS",
-                   "DBUS_SYSTEM_BUS_ADDRESS", "DBUS_STARTER_ADDRESS", "DISPLAY", "WAYLAND_DISPLAY",
-                   "XAUTHORITY", "DOCKER_HOST", "CONTAINER_HOST", "PODMAN_HOST",
-                   "KEYRING_CONTROL_PATH", "GNOME_KEYRING_CONTROL", "VSCODE_IPC_HOOK_CLI",
-                   "VSCODE_GIT_IPC_HANDLE", "SSH_ASKPASS", "GIT_ASKPASS", "SUDO_ASKPASS"});
+  return in(name, {"SSH_AUTH_SOCK",
+                   "SSH_AGENT_PID",
+                   "GPG_AGENT_INFO",
+                   "DBUS_SESSION_BUS_ADDRESS",
+                   "DBUS_SYSTEM_BUS_ADDRESS",
+                   "DBUS_STARTER_ADDRESS",
+                   "DISPLAY",
+                   "WAYLAND_DISPLAY",
+                   "XAUTHORITY",
+                   "DOCKER_HOST",
+                   "CONTAINER_HOST",
+                   "PODMAN_HOST",
+                   "KEYRING_CONTROL_PATH",
+                   "GNOME_KEYRING_CONTROL",
+                   "VSCODE_IPC_HOOK_CLI",
+                   "VSCODE_GIT_IPC_HANDLE",
+                   "SSH_ASKPASS",
+                   "GIT_ASKPASS",
+                   "SUDO_ASKPASS",
+                   "TMUX",
+                   "STY",
+                   "SESSION_MANAGER",
+                   "ICEAUTHORITY",
+                   "AT_SPI_BUS_ADDRESS",
+                   "PULSE_SERVER",
+                   "PULSE_COOKIE",
+                   "PIPEWIRE_REMOTE",
+                   "SWAYSOCK",
+                   "I3SOCK",
+                   "HYPRLAND_INSTANCE_SIGNATURE",
+                   "KITTY_LISTEN_ON",
+                   "NVIM",
+                   "NVIM_LISTEN_ADDRESS",
+                   "GNOME_TERMINAL_SERVICE"});
 }
 
 // "/run/user/1000/bus", "unix:path=/run/user/1000/bus,guid=...", "unix:///run/docker.sock" where

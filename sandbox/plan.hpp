@@ -69,6 +69,12 @@ struct ResourceLimits {
   std::optional<unsigned> processes;          // threads count
 };
 
+// Whom the command runs as, where the caller is root.
+struct RunUser {
+  uid_t uid = 0;
+  gid_t gid = 0;
+};
+
 struct SandboxPlan {
   Backend backend = Backend::netns;
   std::vector<Weakness> accepted;  // of the notify backend
@@ -78,6 +84,7 @@ struct SandboxPlan {
   std::vector<std::string> env;    // NAME=VALUE, complete
   std::string cwd;                 // start directory
   ResourceLimits limits;
+  std::optional<RunUser> user;  // no other group; absent: whoever calls
   std::vector<FsGrant> grants;
   std::vector<FsDeny> denies;
   std::vector<std::string>
@@ -142,6 +149,9 @@ class SandboxChannel {
   // ours.
   virtual bool listeners_are_private() const { return true; }
   virtual int pidfd() const = 0;  // readable when the launcher has ended; owned by this
+  // Before go(): variables of the plan's environment that the command is not to get after all. An
+  // error where that cannot be done any more; then do not go().
+  virtual Result<void> withhold(const std::vector<std::string>& names);
   virtual Result<void> go() = 0;  // lets the command start
   // Forwards a signal to the command. A terminal's signals (Ctrl-C, Ctrl-Z) reach it anyway:
   // forward what another process sent to us (si_code <= 0), SIGCONT among it.
@@ -170,6 +180,13 @@ class SandboxChannel {
   // After wait(), with SandboxPlan::diagnose: each once. Empty where it is not supported.
   virtual std::vector<DeniedPath> denied_paths() const { return {}; }
 };
+
+inline Result<void> SandboxChannel::withhold(const std::vector<std::string>& names) {
+  if (names.empty()) return {};
+  return fail(ErrorCode::not_supported,
+              "the variable " + names.front() + " holds a key that the command must not see",
+              "unset it: env -u " + names.front() + " nono run ...");
+}
 
 // Forks the launcher. Must be called while the process has one thread, and before it changes signal
 // dispositions (SIGPIPE) or its signal mask: the command gets those of this call. Afterwards this

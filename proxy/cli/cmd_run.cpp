@@ -12,6 +12,7 @@
 #include "proxy/cli/console.hpp"
 #include "proxy/cli/credentials.hpp"
 #include "proxy/cli/diagnosis.hpp"
+#include "proxy/cli/late_secrets.hpp"
 #include "proxy/cli/process.hpp"
 #include "proxy/cli/run_plan.hpp"
 #include "proxy/cli/run_sandbox.hpp"
@@ -207,6 +208,10 @@ int run_with_proxy(const RunOptions& options, const UserContext& user, RunPlan& 
   for (const LoadedCredential& credential : loaded->credentials) {
     if (!credential.secret) return complain(credential.missing);
   }
+  const std::vector<std::string> holders =
+      variables_holding_keys(plan.sandbox.env, loaded->credentials);
+  if (const Result<void> kept = channel.withhold(holders); !kept) return complain(kept.error());
+  plan.withheld.insert(plan.withheld.end(), holders.begin(), holders.end());
   plan.warnings.insert(plan.warnings.end(), loaded->warnings.begin(), loaded->warnings.end());
   sandbox::SandboxSockets sockets = channel.take_sockets();
   const std::string partly = capture_warning(plan.config, plan.sandbox.capture, sockets.all_ports);

@@ -47,6 +47,7 @@ struct RunOptions {
   std::optional<sandbox::Backend> backend;  // absent: whichever works here
   std::vector<sandbox::Weakness> weak;
   sandbox::ResourceLimits limits;
+  std::string user;  // as written: a number or "owner"; empty: whoever runs nono
   bool diagnose = false;          // note the files that were not granted
   bool diagnostics_json = false;  // the footer as JSON
   std::vector<std::string> command;

@@ -23,6 +23,11 @@ void ResourceFlags::add(CLI::App& app) {
                  "N: processes and threads that the command may have at once")
       ->check(CLI::Range(1U, 1'000'000U))
       ->group(group);
+  app.add_option(
+         "--user", user_,
+         "UID|owner: for root: run the command as that user, or as the owner of the current "
+         "directory")
+      ->group("Other");
 }
 
 std::optional<UsageError> ResourceFlags::finish(RunOptions& options) const {
@@ -34,6 +39,7 @@ std::optional<UsageError> ResourceFlags::finish(RunOptions& options) const {
     }
   }
   options.limits.processes = processes_;
+  options.user = user_;
   return std::nullopt;
 }
 

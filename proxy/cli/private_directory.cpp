@@ -40,14 +40,25 @@ Result<PrivateDirectory> PrivateDirectory::make(const UserContext& user) {
   if (!base.empty()) {
     std::string pattern = base + "/XXXXXX";
     if (::mkdtemp(pattern.data()) != nullptr) {
-      return PrivateDirectory(std::filesystem::canonical(pattern).string());
+      return give(std::filesystem::canonical(pattern).string(), user);
     }
   }
   std::string pattern = "/tmp/nono-XXXXXX";
   if (::mkdtemp(pattern.data()) == nullptr) {
     return fail(errno_error(errno, "making a private directory in /tmp"));
   }
-  return PrivateDirectory(std::move(pattern));
+  return give(std::move(pattern), user);
+}
+
+// Root makes it for another user where the command runs as that user.
+Result<PrivateDirectory> PrivateDirectory::give(std::string path, const UserContext& user) {
+  PrivateDirectory directory(std::move(path));
+  directory.uid_ = user.uid;
+  directory.gid_ = user.gid;
+  if (user.uid != ::geteuid() && ::chown(directory.path_.c_str(), user.uid, user.gid) != 0) {
+    return fail(errno_error(errno, "giving " + directory.path_ + " to the command's user"));
+  }
+  return directory;
 }
 
 PrivateDirectory::~PrivateDirectory() {
@@ -60,6 +71,9 @@ Result<UniqueFd> PrivateDirectory::create(const std::string& name) const {
   const std::string path = path_ + "/" + name;
   UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0400));
   if (!fd) return fail(errno_error(errno, "creating " + path));
+  if (uid_ != ::geteuid() && ::fchown(fd.get(), uid_, gid_) != 0) {
+    return fail(errno_error(errno, "giving " + path + " to the command's user"));
+  }
   return fd;
 }
 

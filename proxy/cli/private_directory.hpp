@@ -15,7 +15,8 @@ class PrivateDirectory {
   // Below $XDG_RUNTIME_DIR/nono where that is the user's own, else below nono's own state, else
   // below /tmp.
   static Result<PrivateDirectory> make(const UserContext& user);
-  PrivateDirectory(PrivateDirectory&& other) noexcept : path_(std::move(other.path_)) {
+  PrivateDirectory(PrivateDirectory&& other) noexcept
+      : path_(std::move(other.path_)), uid_(other.uid_), gid_(other.gid_) {
     other.path_.clear();
   }
   PrivateDirectory& operator=(PrivateDirectory&&) = delete;
@@ -28,8 +29,10 @@ class PrivateDirectory {
   Result<UniqueFd> create(const std::string& name) const;
 
  private:
+  static Result<PrivateDirectory> give(std::string path, const UserContext& user);
   explicit PrivateDirectory(std::string path) : path_(std::move(path)) {}
   std::string path_;
+  unsigned uid_ = 0, gid_ = 0;  // whom it is for
 };
 
 }  // namespace nono::cli

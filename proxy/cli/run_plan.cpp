@@ -233,7 +233,10 @@ Result<void> create_files(const RunOptions& options, const UserContext& user, Ru
 }  // namespace
 
 tl::expected<RunPlan, RunFailure> make_run_plan(const RunOptions& options,
-                                                const UserContext& user) {
+                                                const UserContext& caller) {
+  const Result<std::optional<RunAs>> as = resolve_run_as(options.user, caller);
+  if (!as) return tl::unexpected<RunFailure>(RunFailure{as.error(), exit_error});
+  const UserContext user = *as ? context_of(**as, caller) : caller;
   tl::expected<Decided, RunFailure> decided = decide(options, user);
   if (!decided) return tl::unexpected<RunFailure>(decided.error());
   RunPlan plan;
@@ -244,6 +247,9 @@ tl::expected<RunPlan, RunFailure> make_run_plan(const RunOptions& options,
   plan.sandbox.cwd = user.cwd;
   plan.sandbox.diagnose = options.diagnose;
   plan.sandbox.limits = options.limits;
+  if (*as) plan.sandbox.user = sandbox::RunUser{(*as)->uid, (*as)->gid};
+  const std::string hint = foreign_directory_hint(user);
+  if (!hint.empty() && writable(plan.config.grants, user.cwd)) plan.warnings.push_back(hint);
   plan.sandbox.network = network_of(plan.config.network.mode);
   if (plan.config.network.mode == NetworkMode::filtered) {
     plan.sandbox.capture = plan_capture(plan.config, options.capture_all_ports);
@@ -274,8 +280,9 @@ tl::expected<RunPlan, RunFailure> make_run_plan(const RunOptions& options,
   if (!temporary_directory_granted(plan.sandbox, user)) additions["TMPDIR"] = "/tmp";
   const std::vector<std::string> values = credential_values(plan.config, user.env);
   const std::vector<std::string_view> views(values.begin(), values.end());
-  ChildEnvironment environment =
-      build_environment(parent_environment(), plan.config, additions, views);
+  std::vector<std::string> inherited = parent_environment();
+  if (*as) inherited = environment_of(**as, std::move(inherited));
+  ChildEnvironment environment = build_environment(inherited, plan.config, additions, views);
   plan.sandbox.env = std::move(environment.entries);
   plan.withheld = std::move(environment.withheld);
   return plan;

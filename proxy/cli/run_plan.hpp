@@ -12,6 +12,7 @@
 #include "proxy/cli/child_environment.hpp"
 #include "proxy/cli/options.hpp"
 #include "proxy/cli/private_directory.hpp"
+#include "proxy/cli/run_as.hpp"
 #include "proxy/server.hpp"
 #include "sandbox/plan.hpp"
 

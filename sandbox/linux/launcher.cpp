@@ -1,6 +1,7 @@
 // L: the one process of the sandbox that the host sees as the parent's child.
 
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/close_range.h>
 #include <poll.h>
 #include <sys/prctl.h>
@@ -174,6 +175,15 @@ std::vector<int> needed_descriptors(const Prepared& prepared, int channel, int g
   return needed;
 }
 
+// For good: the user namespace will know no other user either.
+Done become(const RunUser& user, pid_t parent) {
+  if (::setgroups(0, nullptr) != 0 || ::setresgid(user.gid, user.gid, user.gid) != 0 ||
+      ::setresuid(user.uid, user.uid, user.uid) != 0) {
+    return failed(Step::id_map, errno, "another user");
+  }
+  return die_with_parent(parent);
+}
+
 // First of all, so that everything from here on counts; the parent stays outside.
 Done enter_group(const Cgroup& group) {
   for (const UniqueFd& door : group.doors()) {
@@ -257,6 +267,10 @@ void run_launcher(const Prepared& prepared, int channel, int go) {
   tl::expected<std::optional<OuterTerminal>, Failure> outer;
   if (!notify) outer = open_outer_terminal();
   if (!outer) report_and_exit(channel, outer.error());
+  if (prepared.plan.user) {
+    Done done = become(*prepared.plan.user, prepared.parent);
+    if (!done) report_and_exit(channel, done.error());
+  }
   if (Done done = notify ? adopt_orphans() : leave_host(prepared, channel); !done) {
     report_and_exit(channel, done.error());
   }

@@ -9,7 +9,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <string>
+#include <string_view>
 
 #include "sandbox/linux/capabilities.hpp"
 #include "sandbox/linux/channel.hpp"
@@ -108,24 +111,41 @@ Done confine(const Prepared& prepared, const StdioPlan& stdio, int supervisor) {
   return check_self(false);
 }
 
-bool wait_for_go(int go) {
-  char byte = 0;
+bool wait_for_go(int go, std::string& message) {
+  message.resize(go_message_max);
   ssize_t size = -1;
   do {
-    size = ::read(go, &byte, 1);
+    size = ::read(go, message.data(), message.size());
   } while (size < 0 && errno == EINTR);
-  return size == 1;
+  message.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
+  return size >= 1 && message.front() == go_byte;
+}
+
+// The environment without the variables that the message names.
+std::vector<char*> left_environment(const Prepared& prepared, std::string_view message) {
+  std::vector<char*> left;
+  for (char* entry : prepared.envp) {
+    bool withheld = false;
+    for (std::string_view rest = message.substr(1); entry != nullptr && !rest.empty();) {
+      std::string_view name = rest.substr(0, rest.find('\0'));
+      rest.remove_prefix(std::min(name.size() + 1, rest.size()));
+      std::string_view variable = entry;
+      withheld = withheld || variable.substr(0, variable.find('=')) == name;
+    }
+    if (!withheld) left.push_back(entry);
+  }
+  return left;
 }
 
 // A script without a #! line is run by the shell, as every shell does.
-void execute(const Prepared& prepared) {
+void execute(const Prepared& prepared, const std::vector<char*>& envp) {
   const char* path = prepared.plan.executable.c_str();
-  ::execve(path, prepared.argv.data(), prepared.envp.data());
+  ::execve(path, prepared.argv.data(), envp.data());
   if (errno != ENOEXEC) return;
   std::vector<char*> argv = {const_cast<char*>("/bin/sh"), const_cast<char*>(path)};
   if (prepared.argv.size() > 1)
     argv.insert(argv.end(), prepared.argv.begin() + 1, prepared.argv.end());
-  ::execve("/bin/sh", argv.data(), prepared.envp.data());
+  ::execve("/bin/sh", argv.data(), envp.data());
   errno = ENOEXEC;
 }
 
@@ -137,13 +157,14 @@ void run_payload(const Prepared& prepared, const StdioPlan& stdio, int channel, 
   if (confined) confined = confine(prepared, stdio, supervisor);
   if (!confined) report_and_exit(channel, confined.error());
   if (supervisor >= 0) ::close(supervisor);
-  if (!wait_for_go(go)) ::_exit(125);
+  std::string message;
+  if (!wait_for_go(go, message)) ::_exit(125);
   if (terminal != nullptr && ::write(terminal->events, &job_started, 1) != 1) ::_exit(125);
 
   ::sigaction(SIGCHLD, &prepared.child_action, nullptr);
   ::sigprocmask(SIG_SETMASK, &prepared.signal_mask, nullptr);
   if (prepared.plan.probe) ::_exit(prepared.plan.probe());
-  execute(prepared);
+  execute(prepared, left_environment(prepared, message));
   report_and_exit(channel, {Step::exec, errno, prepared.plan.executable});
 }
 

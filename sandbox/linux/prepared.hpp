@@ -57,6 +57,11 @@ struct JobPipe {
   UniqueFd read;
   UniqueFd write;
 };
+// From P to C: this byte, then names of variables to leave out, each with a NUL behind it; one
+// message.
+constexpr char go_byte = 1;
+constexpr std::size_t go_message_max = std::size_t{32} * 1024;
+
 constexpr char job_stopped = 's';
 constexpr char job_stopped_by_terminal = 't';
 constexpr char job_continued = 'c';

@@ -62,6 +62,7 @@ class LinuxChannel final : public SandboxChannel {
   }
   int pidfd() const override { return pidfd_.get(); }
   Result<void> await_ready(const SandboxPlan& plan);
+  Result<void> withhold(const std::vector<std::string>& names) override;
   Result<void> go() override;
   Result<void> signal(int number) override;
   int inner_sockets_fd() const override { return channel_.get(); }
@@ -96,6 +97,7 @@ class LinuxChannel final : public SandboxChannel {
   UniqueFd pidfd_;
   UniqueFd channel_;
   UniqueFd go_;
+  std::string go_message_ = {go_byte};  // with the names of variables to leave out behind it
   SandboxSockets sockets_;
   std::optional<Report> last_;  // of how it ended
   std::shared_ptr<RegisteredPorts> ports_;
@@ -176,14 +178,19 @@ Result<void> LinuxChannel::adopt(Report report) {
   return {};
 }
 
+Result<void> LinuxChannel::withhold(const std::vector<std::string>& names) {
+  for (const std::string& name : names) go_message_.append(name).push_back('\0');
+  if (go_message_.size() <= go_message_max) return {};
+  return fail(ErrorCode::bad_input, "too many variables hold a key", "unset them");
+}
+
 Result<void> LinuxChannel::go() {
-  char byte = 1;
   ssize_t size = -1;
-  if (go_) size = ::send(go_.get(), &byte, 1, MSG_NOSIGNAL);
+  if (go_) size = ::send(go_.get(), go_message_.data(), go_message_.size(), MSG_NOSIGNAL);
   int saved_errno = errno;
   go_.reset();
   // EPIPE: set-up has failed meanwhile; wait() knows why.
-  if (size == 1 || saved_errno == EPIPE) return {};
+  if (size > 0 || saved_errno == EPIPE) return {};
   return fail(errno_error(saved_errno, "cannot start the sandboxed command"));
 }
 
@@ -263,6 +270,13 @@ Result<void> check_plan(const SandboxPlan& plan) {
     return fail(ErrorCode::not_supported, "files cannot be watched under the notify backend",
                 "leave --diagnose out, or use --backend netns where the machine allows it");
   }
+  if (plan.user && ::geteuid() != 0) {
+    return fail(ErrorCode::bad_input, "only root can run a command as another user");
+  }
+  if (plan.user && plan.backend == Backend::notify) {
+    return fail(ErrorCode::not_supported, "the notify backend cannot run a command as another user",
+                "leave --user out, or use --backend netns where the machine allows it");
+  }
   if (plan.unix_sockets == UnixSockets::inside && plan.backend == Backend::notify) {
     return fail(
         ErrorCode::not_supported, "Unix sockets cannot be kept inside by the notify backend",
@@ -306,8 +320,8 @@ Result<Prepared> prepare(const SandboxPlan& plan, const SocketSurvey& sockets) {
     prepared.notify = std::move(*notify);
     options.notify = prepared.notify->filter_rules;
   }
-  prepared.uid = ::geteuid();
-  prepared.gid = ::getegid();
+  prepared.uid = plan.user ? plan.user->uid : ::geteuid();
+  prepared.gid = plan.user ? plan.user->gid : ::getegid();
   prepared.parent = ::getpid();
   prepared.can_be_stopped = can_be_stopped();
   prepared.mounts = plan_mounts(plan, prepared.uid, sockets);

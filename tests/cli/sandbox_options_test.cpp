@@ -57,3 +57,9 @@ TEST_CASE("limits are sizes and counts, and neither nothing nor too little") {
     CHECK(usage_error(std::string(wrong) + " -- true").find("--pids") != std::string::npos);
   }
 }
+
+TEST_CASE("another user is named by a number or as the owner") {
+  CHECK(run("-- true").user.empty());
+  CHECK(run("--user owner -- true").user == "owner");
+  CHECK(run("--user 1001 -- true").user == "1001");
+}

@@ -40,6 +40,15 @@ TEST_CASE("ordinary variables pass, secret-looking ones are withheld and named")
                               "OPENAI_API_KEY", "SSH_AUTH_SOCK", "lower_api_key"});
 }
 
+TEST_CASE("sockets of displays, sound, multiplexers and editors of the host are withheld") {
+  ChildEnvironment child =
+      build({"TMUX=/tmp/tmux-0/default,1,0", "STY=1.x", "SWAYSOCK=/run/s",
+             "PULSE_SERVER=unix:/run/p", "NVIM=/run/nvim", "KITTY_LISTEN_ON=unix:/tmp/k",
+             "WAYLAND_DISPLAY=wayland-0", "TERM=xterm", "EDITOR=nvim"});
+  CHECK(child.entries == std::vector<std::string>{"EDITOR=nvim", "TERM=xterm"});
+  CHECK(child.withheld.size() == 7);
+}
+
 TEST_CASE("the variable of an agent or a bus passes where its socket is granted, and no other") {
   SessionConfig config;
   config.sockets.push_back({"/nowhere/bus", Access::read, true, false, "--allow-unix-socket"});

@@ -338,5 +338,24 @@ TEST_CASE("the five bundle variables and the base URL are set") {
   }
 }
 
+TEST_CASE("a variable that holds a stored key under another name does not reach the command") {
+  const auto stage = Stage::make();
+  if (!stage) return;
+  const std::string file = stage->dir().write("home/key", stage->real_key() + "\n", 0600);
+  stage->project_data("agent.py");
+  Command command = stage->nono_run(
+      {"-v", "--credential", "openai=file://" + file, "--", "sh", "-c", "env; python3 agent.py"});
+  command.env["HARMLESS_NOTE"] = stage->real_key();
+  command.env["DEEPER_INSIDE"] = "bearer:" + stage->real_key() + ":end";
+  command.env["UNTOUCHED"] = "stays";
+  const Finished ended = run(command);
+  INFO(ended.out << ended.err);
+  CHECK(ended.code == 0);
+  CHECK_THAT(ended.out + ended.err, !Contains(stage->real_key()));
+  CHECK_THAT(ended.out, !Contains("HARMLESS_NOTE") && !Contains("DEEPER_INSIDE") &&
+                            Contains("UNTOUCHED=stays") && Contains("https 200"));
+  CHECK_THAT(ended.err, Contains("HARMLESS_NOTE") && Contains("DEEPER_INSIDE"));
+}
+
 }  // namespace
 }  // namespace nono::testing

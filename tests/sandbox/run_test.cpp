@@ -215,3 +215,19 @@ TEST_CASE("a second wait is an error, not a hang") {
     CHECK(outcome.error.find("already") != std::string::npos);
   }
 }
+
+TEST_CASE("variables that are withheld before GO are not in the environment") {
+  for (User user : users()) {
+    if (!can_sandbox(user)) return;
+    SandboxPlan plan = shell("env | sort");
+    plan.env = {"PATH=/usr/bin:/bin", "A=1", "AB=2", "B=3", "LAST=4"};
+    Outcome outcome = run(plan, user, [](SandboxChannel& channel) -> Result<ExitStatus> {
+      if (Result<void> kept = channel.withhold({"A", "LAST"}); !kept) return fail(kept.error());
+      return go_and_wait(channel);
+    });
+    INFO(describe(outcome));
+    CHECK(outcome.out.find("AB=2\nB=3\n") != std::string::npos);
+    CHECK(outcome.out.find("A=1") == std::string::npos);
+    CHECK(outcome.out.find("LAST") == std::string::npos);
+  }
+}
