@@ -1,6 +1,7 @@
 // Limits on memory and processes: they hold, they reach the parent never, and nothing is left
 // behind.
 
+#include <sys/file.h>
 #include <sys/mman.h>
 
 #include <fstream>
@@ -61,7 +62,18 @@ bool can_limit(User user, const ResourceLimits& limits, const std::string& name)
   return false;
 }
 
-// Groups of ours anywhere, by what the parent's number was.
+// One of these tests at a time: they look at what others leave.
+class Alone {
+ public:
+  Alone() : lock_(::open("/tmp/nono-limits-test.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
+    REQUIRE(::flock(lock_.get(), LOCK_EX) == 0);
+  }
+
+ private:
+  UniqueFd lock_;
+};
+
+// Groups of ours anywhere whose parent, by its number in their name, is gone.
 std::vector<std::string> groups_left() {
   std::vector<std::string> found;
   std::error_code error;
@@ -69,7 +81,9 @@ std::vector<std::string> groups_left() {
            "/sys/fs/cgroup", std::filesystem::directory_options::skip_permission_denied, error);
        !error && at != std::filesystem::recursive_directory_iterator(); at.increment(error)) {
     std::string name = at->path().filename().string();
-    if (name.starts_with("nono-")) found.push_back(at->path().string());
+    if (!name.starts_with("nono-")) continue;
+    const pid_t parent = std::atoi(name.c_str() + 5);
+    if (parent <= 0 || ::kill(parent, 0) != 0) found.push_back(at->path().string());
   }
   return found;
 }
@@ -85,6 +99,7 @@ const std::string version_2 =
 }  // namespace
 
 TEST_CASE("the process's group is found in either version of control groups") {
+  const Alone alone;
   CgroupPlace place = find_cgroup("memory", version_1, "4:memory:/a/b\n0::/c\n");
   CHECK(place.directory == "/sys/fs/cgroup/memory/a/b");
   CHECK(place.mount == "/sys/fs/cgroup/memory");
@@ -103,6 +118,7 @@ TEST_CASE("the process's group is found in either version of control groups") {
 }
 
 TEST_CASE("a command that takes too much memory is killed, and the parent goes on") {
+  const Alone alone;
   for (User user : users()) {
     if (!can_sandbox(user)) return;
     Delegated delegated(user);
@@ -135,6 +151,7 @@ TEST_CASE("a command that takes too much memory is killed, and the parent goes o
 }
 
 TEST_CASE("the private temporary directories count against the memory limit") {
+  const Alone alone;
   for (User user : users()) {
     if (!can_sandbox(user)) return;
     Delegated delegated(user);
@@ -151,6 +168,7 @@ TEST_CASE("the private temporary directories count against the memory limit") {
 }
 
 TEST_CASE("a command that forks without end gets no further than its limit") {
+  const Alone alone;
   for (User user : users()) {
     if (!can_sandbox(user)) return;
     Delegated delegated(user);
@@ -190,6 +208,7 @@ TEST_CASE("a command that forks without end gets no further than its limit") {
 }
 
 TEST_CASE("an ordinary user without a control group has processes limited all the same") {
+  const Alone alone;
   for (User user : users()) {
     if (user.uid == 0 || !can_sandbox(user)) continue;
     ResourceLimits limits;
@@ -213,6 +232,7 @@ TEST_CASE("an ordinary user without a control group has processes limited all th
 }
 
 TEST_CASE("the limit on processes cannot be raised from inside") {
+  const Alone alone;
   for (User user : users()) {
     if (!can_sandbox(user)) return;
     Delegated delegated(user);
@@ -233,6 +253,7 @@ TEST_CASE("the limit on processes cannot be raised from inside") {
 }
 
 TEST_CASE("the group of a parent that was killed is removed by the next run") {
+  const Alone alone;
   User root{0};
   if (::geteuid() != 0 || !can_sandbox(root)) return;
   ResourceLimits limits;
