@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdlib>
 
+#include "tests/escape/programs/envelope.hpp"
 #include "tests/escape/programs/escape.hpp"
 
 namespace escape {
@@ -120,22 +121,6 @@ Outcome fast_sendto(const Attempt& attempt) {
   return sent_fast(::sendto(socket.get(), attempt.message.data(), attempt.message.size(),
                             MSG_FASTOPEN | MSG_NOSIGNAL, generic(address), sizeof address));
 }
-
-// A message to `address`, as sendmsg() and sendmmsg() take it.
-struct Envelope {
-  Envelope(std::string text, sockaddr_in to) : message(std::move(text)), address(to) {
-    part = {message.data(), message.size()};
-    header.msg_name = &address;
-    header.msg_namelen = sizeof address;
-    header.msg_iov = &part;
-    header.msg_iovlen = 1;
-  }
-  Envelope(const Envelope&) = delete;
-  std::string message;
-  sockaddr_in address;
-  iovec part = {};
-  msghdr header = {};
-};
 
 Outcome fast_sendmsg(const Attempt& attempt) {
   const UniqueFd socket = stream(AF_INET);

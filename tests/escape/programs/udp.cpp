@@ -10,6 +10,7 @@
 #include <array>
 #include <cstring>
 
+#include "tests/escape/programs/envelope.hpp"
 #include "tests/escape/programs/escape.hpp"
 
 namespace escape {
@@ -60,21 +61,6 @@ Outcome written(const Attempt& attempt) {
   if (::writev(socket.get(), &part, 1) < 0) return blocked("writev");
   return reached("sent");
 }
-
-struct Envelope {
-  Envelope(std::string text, sockaddr_in to) : message(std::move(text)), address(to) {
-    part = {message.data(), message.size()};
-    header.msg_name = &address;
-    header.msg_namelen = sizeof address;
-    header.msg_iov = &part;
-    header.msg_iovlen = 1;
-  }
-  Envelope(const Envelope&) = delete;
-  std::string message;
-  sockaddr_in address;
-  iovec part = {};
-  msghdr header = {};
-};
 
 Outcome by_sendmsg(const Attempt& attempt) {
   const UniqueFd socket = datagram(AF_INET);
