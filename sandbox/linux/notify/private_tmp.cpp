@@ -40,7 +40,7 @@ void empty_directory(int directory, int depth);
 
 void remove_entry(int parent, const std::string& name, int depth) {
   if (::unlinkat(parent, name.c_str(), 0) == 0 || (errno != EISDIR && errno != EPERM)) return;
-  ::fchmodat(parent, name.c_str(), S_IRWXU, 0);
+  (void)!::fchmodat(parent, name.c_str(), S_IRWXU, 0);  // what cannot be opened stays behind
   UniqueFd directory(
       ::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (directory) empty_directory(directory.get(), depth + 1);
