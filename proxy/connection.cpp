@@ -1,5 +1,8 @@
 #include "proxy/connection.hpp"
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include "proxy/net/relay.hpp"
 #include "proxy/net/turn.hpp"
 #include "proxy/request_target.hpp"
@@ -24,13 +27,14 @@ bool loopback(const Host& host) {
 
 }  // namespace
 
-Connection::Connection(Worker& worker, TcpSocket socket, SessionPtr own, Entrance entrance)
+Connection::Connection(Worker& worker, UniqueFd socket, SessionPtr own, Entrance entrance)
     : worker_(worker),
       gateway_(worker.gateway()),
       own_(std::move(own)),
       captured_(std::move(entrance.captured)),
       inward_(std::move(entrance.inward)),
-      client_(std::make_unique<TcpStream>(std::move(socket), worker.deadlines())),
+      client_(
+          std::make_unique<TcpStream>(std::move(socket), worker.executor(), worker.deadlines())),
       current_(client_.get()) {
   const Limits& limits = worker_.settings().limits;
   client_->drains(limits.drain_time_max, limits.drain_bytes_max);
@@ -63,7 +67,7 @@ Awaitable<void> Connection::run() {
     first_ = false;
   }
   if (tunnel_) co_await serve_tunnel();
-  if (client_ && client_->socket().is_open()) {
+  if (client_ && client_->is_open()) {
     client_->last_words({});
     co_await client_->close_gracefully();
   }
@@ -104,11 +108,15 @@ Awaitable<Next> Connection::serve_one() {
 
 std::uint16_t Connection::own_port() {
   if (!own_port_) {
-    ErrorCodeSys code;
-    const auto own = client_->socket().local_endpoint(code);
-    // The address of a Unix socket has a path in that place.
-    const bool inet = own.data()->sa_family == AF_INET || own.data()->sa_family == AF_INET6;
-    own_port_ = !code && inet ? own.port() : std::uint16_t{0};
+    sockaddr_storage own{};  // of a Unix socket it has another family, and no port
+    socklen_t size = sizeof own;
+    auto* const address = static_cast<sockaddr*>(static_cast<void*>(&own));
+    ::getsockname(client_->native_handle(), address, &size);
+    const auto* const v4 = static_cast<const sockaddr_in*>(static_cast<const void*>(&own));
+    const auto* const v6 = static_cast<const sockaddr_in6*>(static_cast<const void*>(&own));
+    own_port_ = std::uint16_t{0};
+    if (own.ss_family == AF_INET) own_port_ = ntohs(v4->sin_port);
+    if (own.ss_family == AF_INET6) own_port_ = ntohs(v6->sin6_port);
   }
   return *own_port_;
 }

@@ -20,7 +20,7 @@ class Connection {
  public:
   // `own`: the session that its listener belongs to, so that no token is asked for; null otherwise.
   // `entrance`: what the client wants where it does not speak to us.
-  Connection(Worker& worker, TcpSocket socket, SessionPtr own, Entrance entrance = {});
+  Connection(Worker& worker, UniqueFd socket, SessionPtr own, Entrance entrance = {});
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;

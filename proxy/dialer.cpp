@@ -51,21 +51,13 @@ int pending_error(int fd) {
   return failure;
 }
 
-// Hands `fd` over to Asio.
-ErrorCodeSys adopt(UniqueFd& fd, const net::ip::tcp::endpoint& endpoint, TcpSocket& socket) {
-  ErrorCodeSys code;
-  socket.assign(endpoint.protocol(), fd.get(), code);
-  if (code) return code;
-  [[maybe_unused]] const int owned_by_socket = fd.release();
-  return code;
-}
-
 // The attempts for one target. Lives in the coroutine frame of dial() until every handler has run.
 class Race {
  public:
-  Race(Executor executor, const std::vector<IpAddress>& addresses, Port port,
+  Race(Executor executor, const std::vector<IpAddress>& addresses, Port port, Deadlines& deadlines,
        std::chrono::milliseconds time_max)
       : executor_(executor),
+        deadlines_(deadlines),
         addresses_(addresses),
         port_(port),
         stagger_(executor),
@@ -89,13 +81,17 @@ class Race {
   bool won() const { return winner_ != nullptr; }
   bool timed_out() const { return timed_out_; }
   const ErrorCodeSys& last_error() const { return last_error_; }
-  TcpSocket take_socket() { return std::move(winner_->socket); }
-  const IpAddress& address() const { return *winner_->address; }
+  Dialled result() { return Dialled{std::move(winner_->stream), winner_->address}; }
 
  private:
-  struct Attempt {
-    TcpSocket socket;
-    const IpAddress* address;
+  struct Attempt final : Waiter {
+    Attempt(Race& own, std::unique_ptr<TcpStream> connecting, const IpAddress& to)
+        : race(own), stream(std::move(connecting)), address(to) {}
+    void ready(const ErrorCodeSys& code) override { race.answered(*this, code); }
+
+    Race& race;
+    std::unique_ptr<TcpStream> stream;
+    IpAddress address;
   };
 
   // Goes to the next address, and further where that fails at once.
@@ -114,29 +110,22 @@ class Race {
     ErrorCodeSys code;
     UniqueFd fd = begin_connect(endpoint, address, code);
     const bool wait = code == net::error::in_progress;
-    if (!code || wait) {
-      Attempt& attempt = attempts_.emplace_back(Attempt{TcpSocket(executor_), &address});
-      code = adopt(fd, endpoint, attempt.socket);
-      if (!code && wait) await(attempt);
-      if (!code && !wait) {
-        winner_ = &attempt;
-        stop();
-      }
+    if (code && !wait) {
+      last_error_ = code;
+      return false;
     }
-    if (code) last_error_ = code;
-    return !code;
-  }
-
-  void await(Attempt& attempt) {
-    ++pending_;
-    ++connecting_;
-    attempt.socket.async_wait(TcpSocket::wait_write, [this, &attempt](ErrorCodeSys code) {
-      if (!code) {
-        code.assign(pending_error(attempt.socket.native_handle()),
-                    boost::system::system_category());
-      }
-      answered(attempt, code);
-    });
+    auto stream = std::make_unique<TcpStream>(std::move(fd), executor_, deadlines_);
+    Attempt& attempt = attempts_.emplace_back(*this, std::move(stream), address);
+    if (wait) {
+      ++pending_;
+      ++connecting_;
+      attempt.stream->readiness().is_full();
+      attempt.stream->readiness().await_write(attempt);
+    } else {
+      winner_ = &attempt;
+      stop();
+    }
+    return true;
   }
 
   void stagger() {
@@ -149,8 +138,11 @@ class Race {
     });
   }
 
-  void answered(Attempt& attempt, const ErrorCodeSys& code) {
+  void answered(Attempt& attempt, ErrorCodeSys code) {
     --connecting_;
+    if (!code) {
+      code.assign(pending_error(attempt.stream->native_handle()), boost::system::system_category());
+    }
     if (!code && !won() && !timed_out_) {
       winner_ = &attempt;
       stop();
@@ -162,11 +154,10 @@ class Race {
   }
 
   void stop() {
-    ErrorCodeSys ignored;
     stagger_.cancel();
     limit_.cancel();
     for (Attempt& attempt : attempts_) {
-      if (&attempt != winner_) attempt.socket.close(ignored);
+      if (&attempt != winner_) attempt.stream->close();
     }
   }
 
@@ -176,6 +167,7 @@ class Race {
   }
 
   Executor executor_;
+  Deadlines& deadlines_;
   const std::vector<IpAddress>& addresses_;
   Port port_;
   SteadyTimer stagger_, limit_;
@@ -221,11 +213,8 @@ Awaitable<Result<Dialled>> dial_one(const Permit& permit, const IpAddress& addre
   UniqueFd fd = begin_connect(endpoint, address, code);
   const bool wait = code == net::error::in_progress;
   if (code && !wait) co_return fail(connect_error(permit, code));
-  TcpSocket socket(executor);
-  code = adopt(fd, endpoint, socket);
-  if (code) co_return fail(connect_error(permit, code));
   Dialled dialled;
-  dialled.stream = std::make_unique<TcpStream>(std::move(socket), deadlines);
+  dialled.stream = std::make_unique<TcpStream>(std::move(fd), executor, deadlines);
   dialled.address = address;
   if (wait) {
     TcpStream& stream = *dialled.stream;
@@ -249,15 +238,12 @@ Awaitable<Result<Dialled>> dial(const Permit& permit, const dns::VettedAddresses
   if (addresses.size() == 1) {
     co_return co_await dial_one(permit, addresses.front(), deadlines, time_max);
   }
-  Race race(executor, addresses, permit.target().port, time_max);
+  Race race(executor, addresses, permit.target().port, deadlines, time_max);
   auto start = [&race](auto handler) { race.start(OneShot(std::move(handler))); };
   co_await net::async_initiate<const net::deferred_t, void()>(start, net::deferred);
   if (!race.won() && race.timed_out()) co_return fail(too_long(permit));
   if (!race.won()) co_return fail(connect_error(permit, race.last_error()));
-  Dialled dialled;
-  dialled.address = race.address();
-  dialled.stream = std::make_unique<TcpStream>(race.take_socket(), deadlines);
-  co_return dialled;
+  co_return race.result();
 }
 
 }  // namespace nono

@@ -122,12 +122,7 @@ Awaitable<Result<std::unique_ptr<TcpStream>>> connect_by(const InnerPort& port, 
   if (failure != 0 && failure != EINPROGRESS) {
     co_return fail(not_connected(port, ErrorCode::connect_failed, std::strerror(failure)));
   }
-  TcpSocket socket(executor);
-  ErrorCodeSys code;
-  socket.assign(v6 ? net::ip::tcp::v6() : net::ip::tcp::v4(), fd.get(), code);
-  if (code) co_return fail(ErrorCode::io, code.message());
-  [[maybe_unused]] const int owned_by_socket = fd.release();
-  auto stream = std::make_unique<TcpStream>(std::move(socket), deadlines);
+  auto stream = std::make_unique<TcpStream>(std::move(fd), executor, deadlines);
   if (connected) co_return stream;
   stream->expires_after(time_max);
   auto writable = co_await stream->wait_writable();

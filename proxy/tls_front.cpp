@@ -16,21 +16,12 @@ namespace {
 constexpr std::chrono::minutes beyond_idle{1};
 constexpr std::chrono::milliseconds look_inside{1000};
 
-Result<std::pair<TcpSocket, TcpSocket>> make_pair(Executor executor) {
+Result<std::pair<UniqueFd, UniqueFd>> make_pair() {
   int ends[2] = {-1, -1};
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
     return fail(errno_error(errno, "socketpair"));
   }
-  UniqueFd first(ends[0]), second(ends[1]);
-  std::pair<TcpSocket, TcpSocket> sockets{TcpSocket(executor), TcpSocket(executor)};
-  ErrorCodeSys failed;
-  sockets.first.assign(net::ip::tcp::v4(), first.get(), failed);
-  if (failed) return fail(ErrorCode::io, failed.message());
-  [[maybe_unused]] const int first_owned = first.release();
-  sockets.second.assign(net::ip::tcp::v4(), second.get(), failed);
-  if (failed) return fail(ErrorCode::io, failed.message());
-  [[maybe_unused]] const int second_owned = second.release();
-  return sockets;
+  return std::pair(UniqueFd(ends[0]), UniqueFd(ends[1]));
 }
 
 // The client as the relay has it. Once the connection inside has ended and its last words are sent,
@@ -81,19 +72,19 @@ Result<std::shared_ptr<TlsFront>> TlsFront::make(const ServerCertificate& certif
   return front;
 }
 
-Awaitable<void> TlsFront::serve(std::shared_ptr<TlsFront> front, Worker& worker, TcpSocket socket,
+Awaitable<void> TlsFront::serve(std::shared_ptr<TlsFront> front, Worker& worker, UniqueFd socket,
                                 SessionPtr own) {
   const Limits limits = worker.settings().limits;
-  auto tcp = std::make_unique<TcpStream>(std::move(socket), worker.deadlines());
+  auto tcp = std::make_unique<TcpStream>(std::move(socket), worker.executor(), worker.deadlines());
   tcp->expires_after(limits.tls_time_max);
   const Host anyone = IpAddress::v4({0, 0, 0, 0});
   const auto begun = std::chrono::steady_clock::now();
   auto tls = co_await TlsStream::accept(std::move(tcp), std::string(), *front->context_, anyone);
   if (!tls) co_return;  // whoever does not speak TLS here has asked for nothing
   worker.metrics().tls_took(metrics::Peer::client, std::chrono::steady_clock::now() - begun);
-  auto pair = make_pair(worker.executor());
+  auto pair = make_pair();
   if (!pair) co_return;
-  TcpStream inside(std::move(pair->first), worker.deadlines());
+  TcpStream inside(std::move(pair->first), worker.executor(), worker.deadlines());
   worker.spawn(std::move(pair->second), std::move(own));
   const auto idle = limits.idle_time_max + beyond_idle;
   FrontClient client(**tls, inside, worker.deadlines());

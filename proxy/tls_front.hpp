@@ -19,7 +19,7 @@ class TlsFront {
   static Result<std::shared_ptr<TlsFront>> make(const ServerCertificate& certificate);
 
   // Serves one client to its end. The connection inside is `own`'s, or asks for a token.
-  static Awaitable<void> serve(std::shared_ptr<TlsFront> front, Worker& worker, TcpSocket socket,
+  static Awaitable<void> serve(std::shared_ptr<TlsFront> front, Worker& worker, UniqueFd socket,
                                SessionPtr own);
 
  private:

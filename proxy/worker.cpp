@@ -289,24 +289,19 @@ Awaitable<void> Worker::accept_loop(std::shared_ptr<Listener> listener) {
         break;
       }
       if (listener->admits && !listener->admits(fd.get())) continue;
-      TcpSocket socket(executor());
-      ErrorCodeSys failed;
-      socket.assign(net::ip::tcp::v4(), fd.get(), failed);
-      if (failed) continue;
-      [[maybe_unused]] const int owned_by_socket = fd.release();
       metrics_.connection_accepted();
-      if (!admit(socket, *listener)) continue;
+      if (!admit(fd, *listener)) continue;
       SessionPtr own = listener->trusted ? settings_->main : listener->session;
       if (listener->tls) {
-        spawn_behind_tls(std::move(socket), std::move(own));
+        spawn_behind_tls(std::move(fd), std::move(own));
       } else {
-        spawn(std::move(socket), std::move(own), listener->entrance);
+        spawn(std::move(fd), std::move(own), listener->entrance);
       }
     }
   }
 }
 
-bool Worker::admit(TcpSocket& socket, const Listener& listener) {
+bool Worker::admit(UniqueFd& socket, const Listener& listener) {
   // Handshakes that have not become connections yet hold memory and descriptors too.
   const std::size_t open = gateway_.connections.load(std::memory_order_relaxed);
   const std::size_t most = settings_->limits.connections_max;
@@ -321,7 +316,7 @@ bool Worker::admit(TcpSocket& socket, const Listener& listener) {
   return true;
 }
 
-void Worker::turn_away(TcpSocket& socket, const Listener& listener, const Problem& problem,
+void Worker::turn_away(UniqueFd& socket, const Listener& listener, const Problem& problem,
                        metrics::TurnedAway why) {
   audit::Way way = audit::Way::forward;
   if (listener.entrance.captured) way = audit::Way::captured;
@@ -332,7 +327,7 @@ void Worker::turn_away(TcpSocket& socket, const Listener& listener, const Proble
   if (!listener.tls && !listener.entrance.any()) {
     const std::string answer = render(problem, gateway_.server_name, false, false, true);
     [[maybe_unused]] const ssize_t sent =
-        ::send(socket.native_handle(), answer.data(), answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+        ::send(socket.get(), answer.data(), answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   }
   audit::Record record;
   record.time = std::chrono::system_clock::now();
@@ -346,9 +341,8 @@ void Worker::turn_away(TcpSocket& socket, const Listener& listener, const Proble
   // get to hold descriptors.
   if (draining_ >= draining_max) return;
   ++draining_;
-  ErrorCodeSys ignored;
-  socket.shutdown(TcpSocket::shutdown_send, ignored);
-  auto doomed = std::make_shared<TcpStream>(std::move(socket), deadlines_);
+  ::shutdown(socket.get(), SHUT_WR);
+  auto doomed = std::make_shared<TcpStream>(std::move(socket), executor(), deadlines_);
   auto drain = [](std::shared_ptr<TcpStream> stream) -> Awaitable<void> {
     co_await stream->close_gracefully();
   };
@@ -356,7 +350,7 @@ void Worker::turn_away(TcpSocket& socket, const Listener& listener, const Proble
                 [this, doomed](const std::exception_ptr&) { --draining_; });
 }
 
-void Worker::spawn(TcpSocket socket, SessionPtr own, Entrance entrance) {
+void Worker::spawn(UniqueFd socket, SessionPtr own, Entrance entrance) {
   auto connection =
       std::make_unique<Connection>(*this, std::move(socket), std::move(own), std::move(entrance));
   Connection& running = *connection;
@@ -371,7 +365,7 @@ void Worker::spawn(TcpSocket socket, SessionPtr own, Entrance entrance) {
                 });
 }
 
-void Worker::spawn_behind_tls(TcpSocket socket, SessionPtr own) {
+void Worker::spawn_behind_tls(UniqueFd socket, SessionPtr own) {
   ++behind_tls_;
   net::co_spawn(executor(), TlsFront::serve(tls_front_, *this, std::move(socket), std::move(own)),
                 [this](const std::exception_ptr&) {

@@ -75,7 +75,7 @@ class Worker {
   // For connections, on this thread.
   // Serves a connected client from now on; of the session `own`, or by its token where that is
   // null.
-  void spawn(TcpSocket socket, SessionPtr own, Entrance entrance = {});
+  void spawn(UniqueFd socket, SessionPtr own, Entrance entrance = {});
   Gateway& gateway() { return gateway_; }
   metrics::Metrics& metrics() { return metrics_; }
   const ProxySettings& settings() const { return *settings_; }
@@ -96,10 +96,10 @@ class Worker {
   void resolved(dns::AnsweredBy by, const Error* error);
   void await_readable(StreamDescriptor& descriptor, std::function<void()> handler);
   Awaitable<void> accept_loop(std::shared_ptr<Listener> listener);
-  bool admit(TcpSocket& socket, const Listener& listener);
-  void turn_away(TcpSocket& socket, const Listener& listener, const Problem& problem,
+  bool admit(UniqueFd& socket, const Listener& listener);
+  void turn_away(UniqueFd& socket, const Listener& listener, const Problem& problem,
                  metrics::TurnedAway why);
-  void spawn_behind_tls(TcpSocket socket, SessionPtr own);
+  void spawn_behind_tls(UniqueFd socket, SessionPtr own);
   void begin_stop(std::chrono::milliseconds grace);
   void finish_if_idle();
 

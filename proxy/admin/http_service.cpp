@@ -172,7 +172,6 @@ class HttpService::State : public std::enable_shared_from_this<State> {
   Awaitable<bool> serve_one(Visit& visit);
   Awaitable<bool> answer(Visit& visit, const Response& response, bool head_only, bool keep);
   std::optional<Response> refusal(const http::RequestHead& head) const;
-  TcpSocket socket_of(UniqueFd fd);
 
   Executor executor_;
   Deadlines deadlines_;
@@ -188,8 +187,8 @@ class HttpService::State : public std::enable_shared_from_this<State> {
 
 // One connection. Known to the state as long as it lives.
 struct HttpService::State::Visit {
-  Visit(State& owner, TcpSocket socket)
-      : state(owner), stream(std::move(socket), owner.deadlines_) {
+  Visit(State& owner, UniqueFd socket)
+      : state(owner), stream(std::move(socket), owner.executor_, owner.deadlines_) {
     state.streams_.insert(&stream);
   }
   ~Visit() { state.streams_.erase(&stream); }
@@ -198,15 +197,6 @@ struct HttpService::State::Visit {
   http::InputBuffer in;
   bool first = true;
 };
-
-TcpSocket HttpService::State::socket_of(UniqueFd fd) {
-  TcpSocket socket(executor_);
-  ErrorCodeSys failed;
-  socket.assign(net::ip::tcp::v4(), fd.get(), failed);
-  if (!failed) [[maybe_unused]]
-    const int owned_by_socket = fd.release();
-  return socket;
-}
 
 // False: none waits, or none can be had now. With the last descriptor gone, the spare one serves: a
 // proxy out of descriptors must still be able to say so.
@@ -254,7 +244,7 @@ Awaitable<void> HttpService::State::accept_loop(std::shared_ptr<State> self) {
 Awaitable<void> HttpService::State::turn_away(std::shared_ptr<State> self, UniqueFd fd,
                                               Response response) {
   const std::string text = render(response, false, true);
-  Visit visit(*self, self->socket_of(std::move(fd)));
+  Visit visit(*self, std::move(fd));
   ++self->turned_away_;
   const OnExit left([&] { --self->turned_away_; });
   visit.stream.expires_after(self->options_.write_time_max);
@@ -264,14 +254,14 @@ Awaitable<void> HttpService::State::turn_away(std::shared_ptr<State> self, Uniqu
 
 Awaitable<void> HttpService::State::serve(std::shared_ptr<State> self, UniqueFd fd) {
   {
-    Visit visit(*self, self->socket_of(std::move(fd)));
-    bool keep = visit.stream.socket().is_open();
+    Visit visit(*self, std::move(fd));
+    bool keep = visit.stream.is_open();
     while (keep && !self->stopping_) {
       keep = co_await self->serve_one(visit);
       visit.first = false;
     }
     visit.stream.last_words({});
-    if (visit.stream.socket().is_open() && !self->stopping_) {
+    if (visit.stream.is_open() && !self->stopping_) {
       co_await visit.stream.close_gracefully();
     }
   }

@@ -1,5 +1,6 @@
 #pragma once
-// The one spelling of Asio that the project uses. Third-party vocabulary only, so dns/ may include it.
+// The one spelling of Asio that the project uses. Third-party vocabulary only, so dns/ may include
+// it.
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -29,9 +30,11 @@ using UdpSocket = net::basic_datagram_socket<net::ip::udp, Executor>;
 using UnixAcceptor = net::basic_socket_acceptor<net::local::stream_protocol, Executor>;
 using StreamDescriptor = net::posix::basic_stream_descriptor<Executor>;
 using SteadyTimer =
-    net::basic_waitable_timer<std::chrono::steady_clock, net::wait_traits<std::chrono::steady_clock>, Executor>;
+    net::basic_waitable_timer<std::chrono::steady_clock,
+                              net::wait_traits<std::chrono::steady_clock>, Executor>;
 
 // The completion token used everywhere: results as a tuple, nothing thrown, nothing allocated.
 inline constexpr auto as_result = net::as_tuple(net::deferred);
+using AsResult = std::remove_const_t<decltype(as_result)>;
 
 }  // namespace nono

@@ -9,19 +9,15 @@
 #include <string>
 
 #include "proxy/net/one_shot.hpp"
-#include "proxy/net/page_pool.hpp"
 #include "proxy/net/splice_pipe.hpp"
 
 namespace nono {
 
 namespace {
 
-// A tunnel waits in a receive of its own, into a buffer that holds most messages while it is in use
-// and into a few bytes once it is quiet, so that an idle one costs little. When that comes back
-// full, the rest is moved through one large buffer that all tunnels of the thread share. One that
-// moves bulk waits without a buffer and moves it through a pipe, uncopied.
-constexpr std::size_t quiet_bytes = 96;
-constexpr std::size_t active_bytes = Page::bytes;
+// A tunnel waits without a buffer, so that an idle one costs little; what comes is moved through
+// one large buffer that all tunnels of the thread share, or, once it is bulk, through a pipe,
+// uncopied.
 constexpr std::size_t large_bytes = 256 * 1024;
 // Then the other connections have their turn.
 constexpr int rounds_max = 8;
@@ -33,7 +29,7 @@ constexpr int small_chunks_max = 8;
 
 // What all tunnels of a thread share.
 struct Shared {
-  std::array<char, active_bytes + large_bytes> buffer;
+  std::array<char, large_bytes> buffer;
   PipePool pipes;
 };
 
@@ -57,9 +53,6 @@ class Relay final : private Expiring {
     done_ = std::move(done);
     client_.never_expires();
     upstream_.never_expires();
-    for (Direction* way : {&up_, &down_}) {
-      way->active = Page::take();
-    }
     renew();
     if (early.empty()) {
       receive(up_);
@@ -84,7 +77,13 @@ class Relay final : private Expiring {
     std::string bytes;
     std::size_t at = 0;
   };
-  struct Direction {
+  // One direction, and its wait for whatever it waits for.
+  struct Direction final : Waiter {
+    Direction(Relay& relay, TcpStream& source, TcpStream& sink)
+        : tunnel(relay), from(source), to(sink) {}
+    void ready(const ErrorCodeSys& code) override { tunnel.resume(*this, code); }
+
+    Relay& tunnel;
     TcpStream& from;
     TcpStream& to;
     std::uint64_t moved = 0;             // taken by the socket of `to`
@@ -94,13 +93,6 @@ class Relay final : private Expiring {
     std::uint8_t small_chunks = 0;       // one after another, while it is bulk
     bool bulk = false;
     bool unspliceable = false;
-    Page active{};  // none: `quiet` does
-    std::array<char, quiet_bytes> quiet{};
-
-    std::span<char> own_buffer() {
-      if (active) return {active.get(), active_bytes};
-      return quiet;
-    }
   };
   enum class Step : std::uint8_t {
     moved,   // and there may be more
@@ -109,8 +101,7 @@ class Relay final : private Expiring {
   };
 
   void renew() {
-    quiet_ = false;
-    if (!peeking_) client_.deadlines().arm(*this, std::min(limits_.idle, limits_.quiet));
+    if (!peeking_) client_.deadlines().arm(*this, limits_.idle);
     if (meter_ != nullptr && client_.deadlines().now() != reported_) report();
   }
 
@@ -124,28 +115,9 @@ class Relay final : private Expiring {
 
   // Whatever either direction is waiting for, it waits on one of these two sockets.
   void on_expired() noexcept override {
-    if (!peeking_ && !quiet_ && limits_.idle > limits_.quiet) return become_quiet();
     if (peeking_) refused_ = true;
     client_.close();
     upstream_.close();
-  }
-
-  // Nothing has moved for a while. The receives are called off, and begin anew with what an idle
-  // tunnel needs.
-  void become_quiet() {
-    quiet_ = true;
-    revive();
-    client_.deadlines().arm(*this, limits_.idle - limits_.quiet);
-    ErrorCodeSys ignored;
-    client_.socket().cancel(ignored);
-    upstream_.socket().cancel(ignored);
-  }
-
-  // Whether a wait ended because the tunnel became quiet: nobody else calls one off without
-  // closing.
-  bool called_off(const ErrorCodeSys& code) const {
-    return code == net::error::operation_aborted && quiet_ && client_.socket().is_open() &&
-           upstream_.socket().is_open();
   }
 
   // Adds to what the client sent first and asks for a verdict on all of it.
@@ -171,48 +143,16 @@ class Relay final : private Expiring {
     if (send(up_, *first)) receive(up_);
   }
 
-  void receive(Direction& way) {
-    auto handler = [this, &way](const ErrorCodeSys& code, std::size_t count) {
-      received(way, code, count);
-    };
-    const std::span<char> buffer = way.own_buffer();
-    way.from.socket().async_receive(net::buffer(buffer.data(), buffer.size()), handler);
-  }
+  void receive(Direction& way) { way.from.readiness().await_read(way); }
 
-  void received(Direction& way, const ErrorCodeSys& code, std::size_t count) {
-    if (called_off(code)) {
-      way.active.reset();
-      return receive(way);
-    }
-    if (code == net::error::eof) return ended(way);
+  void resume(Direction& way, const ErrorCodeSys& code) {
     if (code) return broke(way);
-    renew();
-    std::string_view data(way.own_buffer().data(), count);
-    bool broken = false;
-    if (count == way.own_buffer().size()) data = with_the_rest(way, broken);
-    if (judge_ != nullptr && &way == &up_) {
-      // What came last of all is no ground to let anything pass.
-      return broken ? broke(way) : peek(data);
-    }
-    if (!send(way, data)) return;
-    if (broken) return broke(way);
-    weigh(way, data.size());
-    if (data.size() < bulk_chunk_bytes) return receive(way);
-    move(way);
-  }
-
-  // What the receive brought and what was behind it, in the shared buffer. The next one gets room
-  // for more.
-  std::string_view with_the_rest(Direction& way, bool& broken) {
-    char* const buffer = shared().buffer.data();
-    const std::span<char> first = way.own_buffer();
-    std::copy(first.begin(), first.end(), buffer);
-    const ssize_t more =
-        ::recv(way.from.socket().native_handle(), buffer + first.size(), large_bytes, MSG_DONTWAIT);
-    broken = more < 0 && !try_again(errno);  // the error is told once only
-    const std::size_t count = first.size() + static_cast<std::size_t>(std::max<ssize_t>(more, 0));
-    if (!way.active) way.active = Page::take();
-    return {buffer, count};
+    const std::uint64_t before = way.moved;
+    const bool waited_for_room = way.unsent || (way.pipe && way.pipe->held() > 0);
+    if (!waited_for_room) renew();
+    const bool all = !waited_for_room || (way.unsent ? send_unsent(way) : pour(way));
+    if (way.moved != before && !broken_) renew();
+    if (all) move(way);
   }
 
   // Decides whether this direction moves bulk.
@@ -235,36 +175,31 @@ class Relay final : private Expiring {
     }
     if (step == Step::parted) return;
     give_back(way);
-    if (!way.bulk) return receive(way);
-    way.active.reset();
-    way.from.socket().async_wait(TcpSocket::wait_read, [this, &way](const ErrorCodeSys& code) {
-      if (called_off(code)) {
-        way.bulk = false;
-        way.run = 0;
-        return receive(way);
-      }
-      if (code) return broke(way);
-      renew();
-      move(way);
-    });
+    receive(way);
   }
 
   Step copy_once(Direction& way) {
     give_back(way);
-    const std::span<char> buffer(shared().buffer.data(), large_bytes);
+    if (!way.from.readiness().readable()) return Step::dry;
+    const std::span<char> buffer(shared().buffer);
     const ssize_t count =
-        ::recv(way.from.socket().native_handle(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+        ::recv(way.from.native_handle(), buffer.data(), buffer.size(), MSG_DONTWAIT);
     if (count <= 0) return nothing_came(way, count);
-    const auto chunk = static_cast<std::size_t>(count);
-    weigh(way, chunk);
-    if (!send(way, {buffer.data(), chunk})) return Step::parted;
-    return chunk < bulk_chunk_bytes ? Step::dry : Step::moved;
+    const std::string_view data(buffer.data(), static_cast<std::size_t>(count));
+    way.from.readiness().received(data.size(), buffer.size());
+    if (judge_ != nullptr && &way == &up_) {
+      peek(data);
+      return Step::parted;
+    }
+    weigh(way, data.size());
+    return send(way, data) ? Step::moved : Step::parted;
   }
 
   Step splice_once(Direction& way) {
+    if (!way.from.readiness().readable()) return Step::dry;
     if (!way.pipe) way.pipe = shared().pipes.take();
     if (!way.pipe) return copy_once(way);
-    const ssize_t count = way.pipe->fill(way.from.socket().native_handle());
+    const ssize_t count = way.pipe->fill(way.from.native_handle());
     if (count < 0 && (errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP)) {
       way.unspliceable = true;
       way.bulk = false;
@@ -277,7 +212,11 @@ class Relay final : private Expiring {
 
   // A read that brought nothing: why.
   Step nothing_came(Direction& way, ssize_t count) {
-    if (count < 0 && try_again(errno)) return Step::dry;
+    if (count < 0 && errno == EINTR) return Step::moved;
+    if (count < 0 && errno == EAGAIN) {
+      way.from.readiness().is_dry();
+      return Step::dry;
+    }
     if (count == 0) {
       ended(way);
     } else {
@@ -305,8 +244,8 @@ class Relay final : private Expiring {
   static std::size_t send_some(Direction& way, std::string_view data) {
     std::size_t taken = 0;
     while (taken < data.size()) {
-      const ssize_t count = ::send(way.to.socket().native_handle(), data.data() + taken,
-                                   data.size() - taken, MSG_NOSIGNAL | MSG_DONTWAIT);
+      const ssize_t count = ::send(way.to.native_handle(), data.data() + taken, data.size() - taken,
+                                   MSG_NOSIGNAL | MSG_DONTWAIT);
       if (count < 0) break;
       taken += static_cast<std::size_t>(count);
     }
@@ -317,7 +256,7 @@ class Relay final : private Expiring {
   // The same for what is in the pipe.
   bool pour(Direction& way) {
     while (way.pipe->held() > 0) {
-      const ssize_t count = way.pipe->pour(way.to.socket().native_handle());
+      const ssize_t count = way.pipe->pour(way.to.native_handle());
       if (count > 0) {
         way.moved += static_cast<std::uint64_t>(count);
         continue;
@@ -333,14 +272,8 @@ class Relay final : private Expiring {
   }
 
   void wait_for_room(Direction& way) {
-    way.to.socket().async_wait(TcpSocket::wait_write, [this, &way](const ErrorCodeSys& code) {
-      if (called_off(code)) return wait_for_room(way);
-      if (code) return broke(way);
-      const std::uint64_t before = way.moved;
-      const bool all = way.unsent ? send_unsent(way) : pour(way);
-      if (way.moved != before && !broken_) renew();
-      if (all) move(way);
-    });
+    way.to.readiness().is_full();
+    way.to.readiness().await_write(way);
   }
 
   bool send_unsent(Direction& way) {
@@ -365,8 +298,7 @@ class Relay final : private Expiring {
   void ended(Direction& way) {
     give_back(way);
     if (finished_ == 0) {  // otherwise both are about to be closed
-      ErrorCodeSys ignored;
-      way.to.socket().shutdown(TcpSocket::shutdown_send, ignored);
+      ::shutdown(way.to.native_handle(), SHUT_WR);
     }
     finish_one();
   }
@@ -385,7 +317,7 @@ class Relay final : private Expiring {
     client_.deadlines().disarm(*this);
     upstream_.close();
     if (meter_ != nullptr) report();
-    done_.complete(client_.socket().get_executor());
+    done_.complete(client_.executor());
   }
 
   TcpStream& client_;
@@ -396,13 +328,12 @@ class Relay final : private Expiring {
   std::chrono::steady_clock::time_point reported_ = client_.deadlines().now();
   std::uint64_t reported_up_ = 0, reported_down_ = 0;
   std::unique_ptr<std::string> peeking_;  // what the client sent so far, until there is a verdict
-  Direction up_{client_, upstream_};
-  Direction down_{upstream_, client_};
+  Direction up_{*this, client_, upstream_};
+  Direction down_{*this, upstream_, client_};
   OneShot done_;
   int finished_ = 0;
   bool broken_ = false;
   bool refused_ = false;
-  bool quiet_ = false;
 };
 
 }  // namespace

@@ -23,7 +23,6 @@ struct RelayLimits {
   std::chrono::milliseconds idle{600'000};
   std::chrono::milliseconds peek{10'000};  // from the client's first byte to the verdict
   std::size_t peek_bytes_max = 16 * 1024;
-  std::chrono::milliseconds quiet{2'000};  // without movement, until buffers are given back
 };
 
 enum class RelayEnd : std::uint8_t {
@@ -51,7 +50,8 @@ class RelayMeter {
 // are bytes already received from the client. With a `judge` nothing of the client's goes upstream
 // before its verdict, and it is freed once it lets the client pass; the upstream's bytes flow at
 // once, for protocols in which the server speaks first. On return the upstream is closed, and the
-// client unless the end is `refused`. Closing either stream from outside ends the relay. Bytes
+// client unless the end is `refused`. Closing the client's stream, or both, from outside ends the
+// relay at once; the upstream's alone, once what came from it is sent. Bytes
 // count once the receiving socket has taken them. All arguments must outlive the await; SIGPIPE
 // must be ignored.
 Awaitable<RelayResult> relay(TcpStream& client, TcpStream& upstream, std::string_view early,

@@ -1,10 +1,12 @@
 #include "proxy/net/tcp_stream.hpp"
 
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 
 #include <array>
+#include <boost/asio/post.hpp>
 #include <cerrno>
 
 namespace nono {
@@ -14,16 +16,32 @@ void use_cubic(int fd) noexcept {
   ::setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name.data(), static_cast<socklen_t>(name.size()));
 }
 
-TcpStream::TcpStream(TcpSocket socket, Deadlines& deadlines)
-    : socket_(std::move(socket)), deadlines_(deadlines) {
-  if (socket_.is_open()) prepare();
+namespace {
+
+// Others get a turn after so many reads that found something at once.
+constexpr std::uint8_t reads_at_once_max = 8;
+
+void make_non_blocking(int socket) noexcept {
+  const int flags = ::fcntl(socket, F_GETFL);
+  if ((flags & O_NONBLOCK) == 0) ::fcntl(socket, F_SETFL, flags | O_NONBLOCK);
 }
 
-void TcpStream::prepare() noexcept {
-  ErrorCodeSys ignored;
-  if (!socket_.non_blocking()) socket_.non_blocking(true, ignored);
-  const int on = 1;  // fails on a Unix socket, where there is nothing to switch off
-  ::setsockopt(socket_.native_handle(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+ErrorCodeSys system_error(int number) {
+  return ErrorCodeSys(number, boost::system::system_category());
+}
+
+}  // namespace
+
+TcpStream::TcpStream(UniqueFd socket, const Executor& executor, Deadlines& deadlines)
+    : socket_(std::move(socket)),
+      executor_(executor),
+      deadlines_(deadlines),
+      readiness_(net::use_service<Poller>(executor.context()), socket_.get()) {
+  if (!socket_) return;
+  make_non_blocking(socket_.get());
+  const int on = 1;
+  const int set = ::setsockopt(socket_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  if (set != 0) readiness_.is_no_tcp();
 }
 
 TcpStream::~TcpStream() {
@@ -32,8 +50,7 @@ TcpStream::~TcpStream() {
 
 Error TcpStream::error(const ErrorCodeSys& code) const {
   if (expired()) return Error{Side::client, ErrorCode::timeout, "the connection took too long", {}};
-  if (!socket_.is_open() || code == net::error::operation_aborted ||
-      code == net::error::bad_descriptor) {
+  if (!is_open() || code == net::error::operation_aborted || code == net::error::bad_descriptor) {
     return Error{Side::self, ErrorCode::closed, "the connection was closed here", {}};
   }
   if (code == net::error::connection_reset || code == net::error::broken_pipe ||
@@ -44,26 +61,38 @@ Error TcpStream::error(const ErrorCodeSys& code) const {
 }
 
 Awaitable<Result<std::size_t>> TcpStream::read_some(std::span<char> buffer) {
-  auto [code, count] =
-      co_await socket_.async_receive(net::buffer(buffer.data(), buffer.size()), as_result);
-  if (code == net::error::eof) co_return std::size_t{0};
-  if (code) co_return fail(error(code));
-  co_return count;
+  if (++reads_at_once_ > reads_at_once_max) {
+    reads_at_once_ = 0;
+    co_await net::post(executor_, net::deferred);
+  }
+  while (true) {
+    if (!readiness_.readable()) {
+      auto waited = co_await wait_readable();
+      if (!waited) co_return fail(std::move(waited.error()));
+    }
+    const ssize_t count = ::recv(socket_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+    const int saved = errno;
+    if (count >= 0) {
+      readiness_.received(static_cast<std::size_t>(count), buffer.size());
+      co_return static_cast<std::size_t>(count);
+    }
+    if (saved == EAGAIN) readiness_.is_dry();
+    if (saved != EAGAIN && saved != EINTR) co_return fail(error(system_error(saved)));
+  }
 }
 
 Awaitable<Result<void>> TcpStream::write_all(std::span<const char> data) {
   while (!data.empty()) {
     // Straight to the socket: there is nearly always room, and then nothing is suspended or
     // allocated.
-    const ssize_t sent = ::send(socket_.native_handle(), data.data(), data.size(), MSG_NOSIGNAL);
+    const ssize_t sent = ::send(socket_.get(), data.data(), data.size(), MSG_NOSIGNAL);
     if (sent >= 0) {
       data = data.subspan(static_cast<std::size_t>(sent));
       continue;
     }
     const int saved = errno;
     if (saved == EINTR) continue;
-    if (saved != EAGAIN)
-      co_return fail(error(ErrorCodeSys(saved, boost::system::system_category())));
+    if (saved != EAGAIN) co_return fail(error(system_error(saved)));
     auto ready = co_await wait_writable();
     if (!ready) co_return fail(ready.error());
   }
@@ -71,68 +100,74 @@ Awaitable<Result<void>> TcpStream::write_all(std::span<const char> data) {
 }
 
 Awaitable<Result<void>> TcpStream::wait_readable() {
-  auto [code] = co_await socket_.async_wait(TcpSocket::wait_read, as_result);
+  reads_at_once_ = 0;
+  auto begin = [this](auto handler) {
+    readiness_.await_read(*new Suspended(readiness_, std::move(handler)));
+  };
+  auto [code] = co_await net::async_initiate<const AsResult, void(ErrorCodeSys)>(begin, as_result);
   if (code) co_return fail(error(code));
   co_return Result<void>{};
 }
 
 Awaitable<Result<void>> TcpStream::wait_writable() {
-  auto [code] = co_await socket_.async_wait(TcpSocket::wait_write, as_result);
+  readiness_.is_full();
+  auto begin = [this](auto handler) {
+    readiness_.await_write(*new Suspended(readiness_, std::move(handler)));
+  };
+  auto [code] = co_await net::async_initiate<const AsResult, void(ErrorCodeSys)>(begin, as_result);
   if (code) co_return fail(error(code));
   co_return Result<void>{};
 }
 
 Awaitable<Result<void>> TcpStream::shutdown_send() {
-  ErrorCodeSys code;
-  socket_.shutdown(TcpSocket::shutdown_send, code);
-  if (code) co_return fail(error(code));
+  if (::shutdown(socket_.get(), SHUT_WR) != 0) co_return fail(error(system_error(errno)));
   co_return Result<void>{};
 }
 
 Awaitable<void> TcpStream::close_gracefully() {
-  ErrorCodeSys code;
-  socket_.shutdown(TcpSocket::shutdown_send, code);
+  bool open = ::shutdown(socket_.get(), SHUT_WR) == 0;
   std::array<char, 4096> rest;
   std::size_t drained = 0;
   expires_after(drain_time_max_);
-  while (!code && drained < drain_bytes_max_) {
-    auto [failed, count] = co_await socket_.async_receive(net::buffer(rest), as_result);
-    code = failed;
-    drained += count;
+  while (open && drained < drain_bytes_max_) {
+    auto count = co_await read_some(rest);
+    open = count && *count > 0;
+    drained += open ? *count : 0;
   }
   close();
 }
 
 void TcpStream::close() noexcept {
   deadlines_.disarm(*this);
-  ErrorCodeSys ignored;
-  socket_.close(ignored);
+  readiness_.close();
+  socket_.reset();
 }
 
 void TcpStream::resets_at_end(bool resets) noexcept {
   const linger at_once{resets ? 1 : 0, 0};
-  ::setsockopt(socket_.native_handle(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  ::setsockopt(socket_.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
 bool TcpStream::peer_ended() noexcept {
-  pollfd state{socket_.native_handle(), POLLRDHUP, 0};
-  return ::poll(&state, 1, 0) > 0;
+  pollfd state{socket_.get(), POLLRDHUP, 0};
+  return is_open() && ::poll(&state, 1, 0) > 0;
 }
 
 bool TcpStream::is_quiet() noexcept {
+  if (!is_open()) return false;
+  if (!readiness_.readable() && readiness_.is_current()) return true;
   char byte = 0;
-  return socket_.is_open() &&
-         ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+  return ::recv(socket_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
 void TcpStream::on_expired() noexcept {
-  if (!last_words_.empty() && socket_.is_open()) {
-    [[maybe_unused]] const ssize_t sent = ::send(socket_.native_handle(), last_words_.data(),
-                                                 last_words_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    ::shutdown(socket_.native_handle(), SHUT_WR);
+  if (!last_words_.empty() && is_open()) {
+    [[maybe_unused]] const ssize_t sent =
+        ::send(socket_.get(), last_words_.data(), last_words_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    ::shutdown(socket_.get(), SHUT_WR);
   }
-  ErrorCodeSys ignored;
-  socket_.close(ignored);
+  readiness_.close();
+  socket_.reset();
 }
 
 }  // namespace nono

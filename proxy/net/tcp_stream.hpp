@@ -2,6 +2,7 @@
 // TcpStream: a ByteStream over a TCP (or Unix stream) socket, and the socket that TLS is put upon.
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string_view>
 
@@ -9,6 +10,7 @@
 #include "config/base/host.hpp"
 #include "proxy/net/byte_stream.hpp"
 #include "proxy/net/deadlines.hpp"
+#include "proxy/net/readiness.hpp"
 
 namespace nono {
 
@@ -20,10 +22,9 @@ void use_cubic(int fd) noexcept;
 
 class TcpStream final : public ByteStream, private Expiring {
  public:
-  // Takes a socket; a connected one is prepared (non-blocking, TCP_NODELAY), a closed one is
-  // connected by the dialler, which then calls prepare().
-  TcpStream(TcpSocket socket, Deadlines& deadlines);
-  void prepare() noexcept;
+  // Takes a socket that is connected or, then written to only after wait_writable(), connecting;
+  // none at all is a closed stream. Sets it up (non-blocking, TCP_NODELAY).
+  TcpStream(UniqueFd socket, const Executor& executor, Deadlines& deadlines);
   ~TcpStream() override;
 
   Awaitable<Result<std::size_t>> read_some(std::span<char> buffer) override;
@@ -31,7 +32,7 @@ class TcpStream final : public ByteStream, private Expiring {
   Awaitable<Result<void>> shutdown_send() override;
   Awaitable<void> close_gracefully() override;
   void close() noexcept override;
-  bool is_open() const noexcept override { return socket_.is_open(); }
+  bool is_open() const noexcept override { return socket_.valid(); }
   // Whether the end is to be no regular one (RST), however it comes; what was written and not yet
   // taken is then lost.
   void resets_at_end(bool resets) noexcept;
@@ -51,10 +52,12 @@ class TcpStream final : public ByteStream, private Expiring {
     drain_bytes_max_ = bytes_max;
   }
 
-  TcpSocket& socket() { return socket_; }
-  int native_handle() { return socket_.native_handle(); }
+  int native_handle() const { return socket_.get(); }  // -1 when closed
+  const Executor& executor() const { return executor_; }
   Deadlines& deadlines() { return deadlines_; }
-  // Waits until the socket can be read or written: for TLS, which reads and writes the fd itself.
+  // For who receives and sends by the descriptor (TLS, the relay): what is known of the socket.
+  Readiness& readiness() { return readiness_; }
+  // Waits until there is something to be read, or room to write.
   Awaitable<Result<void>> wait_readable();
   Awaitable<Result<void>> wait_writable();
   // Turns an Asio error of this stream into ours (timeout where the deadline closed it).
@@ -62,8 +65,11 @@ class TcpStream final : public ByteStream, private Expiring {
 
  private:
   void on_expired() noexcept override;
-  TcpSocket socket_;
+  UniqueFd socket_;
+  Executor executor_;
   Deadlines& deadlines_;
+  Readiness readiness_;
+  std::uint8_t reads_at_once_ = 0;  // without a wait between them
   std::string_view last_words_;
   std::chrono::milliseconds drain_time_max_{2'000};
   std::size_t drain_bytes_max_ = 256 * 1024;

@@ -17,21 +17,15 @@ TlsLink& link_behind(BIO* bio) {
   return *static_cast<TlsLink*>(BIO_get_data(bio));
 }
 
-// Bytes that were read before OpenSSL asked for them.
-int take_buffered(TlsLink& link, char* out, std::size_t size) {
-  if (link.leftover_used < link.leftover.size()) {
-    const std::size_t count = std::min(size, link.leftover.size() - link.leftover_used);
-    std::memcpy(out, link.leftover.data() + link.leftover_used, count);
-    link.leftover_used += count;
-    if (link.leftover_used == link.leftover.size()) {
-      link.leftover = std::string();
-      link.leftover_used = 0;
-    }
-    return static_cast<int>(count);
+// Bytes that were read before TLS began.
+int take_leftover(TlsLink& link, char* out, std::size_t size) {
+  const std::size_t count = std::min(size, link.leftover.size() - link.leftover_used);
+  std::memcpy(out, link.leftover.data() + link.leftover_used, count);
+  link.leftover_used += count;
+  if (link.leftover_used == link.leftover.size()) {
+    link.leftover = std::string();
+    link.leftover_used = 0;
   }
-  const std::size_t count = std::min(size, link.ahead_end - link.ahead_begin);
-  std::memcpy(out, link.ahead.data() + link.ahead_begin, count);
-  link.ahead_begin += count;
   return static_cast<int>(count);
 }
 
@@ -39,23 +33,22 @@ int link_read(BIO* bio, char* out, int size) {
   TlsLink& link = link_behind(bio);
   BIO_clear_retry_flags(bio);
   const auto wanted = static_cast<std::size_t>(std::max(size, 0));
-  const int buffered = take_buffered(link, out, wanted);
-  if (buffered > 0) return buffered;
+  if (!link.leftover.empty()) return take_leftover(link, out, wanted);
   if (link.ended) return 0;
-  if (link.drained) {
+  Readiness& readiness = link.tcp.readiness();
+  if (link.tcp.is_open() && !readiness.readable()) {
     BIO_set_retry_read(bio);
     return -1;
   }
-  // The descriptor is asked for each time: a deadline may have closed the socket since.
-  const ssize_t count = ::recv(link.tcp.socket().native_handle(), out, wanted, MSG_DONTWAIT);
+  const ssize_t count = ::recv(link.tcp.native_handle(), out, wanted, MSG_DONTWAIT);
   if (count < 0) {
     link.saved_errno = errno;
-    link.drained = true;
+    if (errno == EAGAIN) readiness.is_dry();
     if (errno == EAGAIN || errno == EINTR) BIO_set_retry_read(bio);
     return -1;
   }
+  readiness.received(static_cast<std::size_t>(count), wanted);
   link.ended = count == 0;
-  link.drained = static_cast<std::size_t>(count) < wanted;
   return static_cast<int>(count);
 }
 
@@ -63,7 +56,7 @@ int link_write(BIO* bio, const char* data, int size) {
   TlsLink& link = link_behind(bio);
   BIO_clear_retry_flags(bio);
   const ssize_t count =
-      ::send(link.tcp.socket().native_handle(), data, static_cast<std::size_t>(std::max(size, 0)),
+      ::send(link.tcp.native_handle(), data, static_cast<std::size_t>(std::max(size, 0)),
              MSG_DONTWAIT | MSG_NOSIGNAL | (link.more ? MSG_MORE : 0));
   if (count < 0) {
     link.saved_errno = errno;

@@ -22,14 +22,9 @@ struct TlsLink {
   TcpStream& tcp;
   std::string leftover;  // read before TLS began, used up first
   std::size_t leftover_used = 0;
-  // Waiting is a read into this small buffer: unlike waiting for readability it costs no epoll_ctl,
-  // and brings the bytes along.
-  std::array<char, 512> ahead;
-  std::size_t ahead_begin = 0, ahead_end = 0;
-  bool drained = false;  // the socket had nothing more when last asked
-  bool ended = false;    // the peer sent FIN
-  bool more = false;     // what is written now is followed by more at once
-  int saved_errno = 0;   // of the last failed system call
+  bool ended = false;   // the peer sent FIN
+  bool more = false;    // what is written now is followed by more at once
+  int saved_errno = 0;  // of the last failed system call
 
   const Host* expected = nullptr;  // server side, during the handshake
   ServerTlsContext* server = nullptr;

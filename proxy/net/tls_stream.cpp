@@ -179,31 +179,17 @@ Awaitable<Result<void>> TlsStream::handshake(std::string_view peer) {
 
 Awaitable<Result<void>> TlsStream::wait_for(int ssl_error) {
   bytes_at_once_ = 0;
+  Result<void> ready;
   if (ssl_error == SSL_ERROR_WANT_READ) {
-    auto filled = co_await fill();
-    co_return filled;
+    ready = co_await tcp_->wait_readable();
+  } else {
+    ready = co_await tcp_->wait_writable();
   }
-  auto ready = co_await tcp_->wait_writable();
   if (!ready) {
     Error error = ready.error();
     error.side = side_;
     co_return fail(std::move(error));
   }
-  co_return Result<void>{};
-}
-
-Awaitable<Result<void>> TlsStream::fill() {
-  TlsLink& link = *link_;
-  auto count = co_await tcp_->read_some(link.ahead);
-  if (!count) {
-    Error error = count.error();
-    error.side = side_;
-    co_return fail(std::move(error));
-  }
-  link.ahead_begin = 0;
-  link.ahead_end = *count;
-  link.ended = *count == 0;
-  link.drained = *count < link.ahead.size();
   co_return Result<void>{};
 }
 
@@ -223,7 +209,7 @@ int TlsStream::read_now(std::span<char> buffer, std::size_t& total) {
 Awaitable<Result<std::size_t>> TlsStream::read_some(std::span<char> buffer) {
   if (bytes_at_once_ >= turn_bytes_max) {
     bytes_at_once_ = 0;
-    co_await net::post(tcp_->socket().get_executor(), net::deferred);
+    co_await net::post(tcp_->executor(), net::deferred);
   }
   while (!failed_) {
     std::size_t total = 0;
@@ -255,14 +241,9 @@ Awaitable<Result<void>> TlsStream::write_all(std::span<const char> data) {
       continue;
     }
     const int ssl_error = SSL_get_error(ssl_.get(), result);
-    if (ssl_error == SSL_ERROR_WANT_WRITE) {
+    if (ssl_error == SSL_ERROR_WANT_WRITE || ssl_error == SSL_ERROR_WANT_READ) {
       auto waited = co_await wait_for(ssl_error);
       if (!waited) co_return fail(waited.error());
-    } else if (ssl_error == SSL_ERROR_WANT_READ) {
-      // Not fill(): a reader of this stream may be in there already.
-      auto readable = co_await tcp_->wait_readable();
-      if (!readable) co_return fail(readable.error());
-      link_->drained = false;
     } else {
       failed_ = failure(ssl_error);
     }
@@ -275,7 +256,7 @@ Error TlsStream::failure(int ssl_error) {
   if (tcp_->timed_out()) {
     return Error{side_, ErrorCode::timeout, "the TLS connection took too long", {}};
   }
-  if (!tcp_->socket().is_open()) {
+  if (!tcp_->is_open()) {
     return Error{side_, ErrorCode::closed, "the TLS connection was closed here", {}};
   }
   if (link.ended) {
@@ -342,16 +323,15 @@ Awaitable<void> TlsStream::close_gracefully() {
 }
 
 bool TlsStream::is_quiet() noexcept {
-  if (failed_ || !tcp_->socket().is_open()) return false;
-  TlsLink& link = *link_;
-  link.drained = false;
+  if (failed_ || !tcp_->is_open()) return false;
+  if (!tcp_->readiness().is_current()) tcp_->readiness().may_be_readable();
   ERR_clear_error();
   char byte = 0;
   std::size_t count = 0;
   const int result = SSL_peek_ex(ssl_.get(), &byte, 1, &count);
   const bool quiet = result != 1 && SSL_get_error(ssl_.get(), result) == SSL_ERROR_WANT_READ;
   ERR_clear_error();
-  return quiet && !link.ended;
+  return quiet && !link_->ended;
 }
 
 void TlsStream::close() noexcept {

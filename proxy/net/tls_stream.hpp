@@ -72,7 +72,6 @@ class TlsStream final : public ByteStream {
   Result<void> attach(ssl_ctx_st* context);
   Awaitable<Result<void>> handshake(std::string_view peer);
   Awaitable<Result<void>> wait_for(int ssl_error);
-  Awaitable<Result<void>> fill();
   int read_now(std::span<char> buffer, std::size_t& total);
   Error failure(int ssl_error);
   Error handshake_failure(int ssl_error, std::string_view peer);

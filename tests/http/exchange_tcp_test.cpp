@@ -20,7 +20,8 @@ struct Pair {
   explicit Pair(net::io_context& io, Deadlines& deadlines) : far(io.get_executor()) {
     TcpAcceptor acceptor(io.get_executor(), {net::ip::address_v4::loopback(), 0});
     far.connect(acceptor.local_endpoint());
-    near = std::make_unique<TcpStream>(acceptor.accept(), deadlines);
+    near = std::make_unique<TcpStream>(UniqueFd(acceptor.accept().release()), io.get_executor(),
+                                       deadlines);
   }
   std::unique_ptr<TcpStream> near;  // the proxy's end
   TcpSocket far;                    // the client's or the upstream's

@@ -43,7 +43,7 @@ struct Loop {
     return {stream(std::move(one)), stream(std::move(other))};
   }
   std::unique_ptr<TcpStream> stream(TcpSocket socket) {
-    return std::make_unique<TcpStream>(std::move(socket), deadlines);
+    return std::make_unique<TcpStream>(UniqueFd(socket.release()), io.get_executor(), deadlines);
   }
 
   template <class T>

@@ -208,7 +208,7 @@ TEST_CASE("a client that does not speak TLS is a bad request") {
         loop.start(accept_from(std::move(far), *trusting.server, Host(name("api.test"))));
     auto said = loop.start(say(*near, text));
     loop.until([&] { return bool(*said); });
-    REQUIRE(near->socket().is_open());
+    REQUIRE(near->is_open());
     auto ended = loop.start(near->shutdown_send());
     loop.run();
     REQUIRE_FALSE(**accepted);

@@ -70,7 +70,7 @@ TEST_CASE("megabytes cross both ways at the same time") {
   Ends ends = connected(loop, trusting);
   const int small = 16 * 1024;  // so that writes have to wait
   for (TlsStream* stream : {ends.client.get(), ends.server.get()}) {
-    ::setsockopt(stream->tcp().socket().native_handle(), SOL_SOCKET, SO_SNDBUF, &small,
+    ::setsockopt(stream->tcp().native_handle(), SOL_SOCKET, SO_SNDBUF, &small,
                  sizeof small);
   }
   const std::string up = pattern(3'000'000), down = pattern(2'500'001);

@@ -23,12 +23,6 @@ void give_up_late(int fd) {
   ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
 }
 
-TcpSocket adopt(net::io_context& io, UniqueFd& fd) {
-  TcpSocket socket(io.get_executor());
-  socket.assign(net::ip::tcp::v4(), fd.release());
-  return socket;
-}
-
 }  // namespace
 
 SocketPair tcp_pair() {
@@ -137,8 +131,8 @@ int pipe_ends() {
 RelayScene::RelayScene(SocketPair client, SocketPair upstream)
     : client_end_(std::move(client.outer)),
       upstream_end_(std::move(upstream.outer)),
-      client_(adopt(io_, client.inner), deadlines_),
-      upstream_(adopt(io_, upstream.inner), deadlines_) {
+      client_(std::move(client.inner), io_.get_executor(), deadlines_),
+      upstream_(std::move(upstream.inner), io_.get_executor(), deadlines_) {
   std::signal(SIGPIPE, SIG_IGN);
 }
 

@@ -17,13 +17,8 @@ namespace {
 
 struct Scene {
   explicit Scene(SocketPair pair)
-      : peer(std::move(pair.outer)), stream(adopt(pair.inner), deadlines) {}
+      : peer(std::move(pair.outer)), stream(std::move(pair.inner), io.get_executor(), deadlines) {}
 
-  TcpSocket adopt(UniqueFd& fd) {
-    TcpSocket socket(io.get_executor());
-    socket.assign(net::ip::tcp::v4(), fd.release());
-    return socket;
-  }
   std::string read(std::size_t count) {
     std::string text(count, '\0');
     auto got = run_coroutine(io, stream.read_some(text));
@@ -55,7 +50,7 @@ TEST_CASE("a stream reads, writes, half-closes and drains, over TCP and over a U
     CHECK(run_coroutine(scene.io, scene.stream.shutdown_send()));
     CHECK(read_text(scene.peer.get(), 1).empty());
     run_coroutine(scene.io, scene.stream.close_gracefully());
-    CHECK_FALSE(scene.stream.socket().is_open());
+    CHECK_FALSE(scene.stream.is_open());
   }
 }
 

@@ -48,8 +48,7 @@ struct Scene {
     std::array<int, 2> ends{};
     REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
     peers.emplace_back(ends[1]);
-    auto stream =
-        std::make_unique<TcpStream>(TcpSocket(io, net::ip::tcp::v4(), ends[0]), deadlines);
+    auto stream = std::make_unique<TcpStream>(UniqueFd(ends[0]), io.get_executor(), deadlines);
     Upstream upstream;
     upstream.tcp = stream.get();
     upstream.stream = std::move(stream);
@@ -182,7 +181,8 @@ TEST_CASE("what waits too long is closed, the rest is not") {
   scene.limits.upstream_idle_time_max = 1h;
   scene.put(*scene.mine, scene.place);
   const auto limit = std::chrono::steady_clock::now() + 8s;
-  while (scene.pool.size() > 1 && std::chrono::steady_clock::now() < limit) scene.io.run_one_for(50ms);
+  while (scene.pool.size() > 1 && std::chrono::steady_clock::now() < limit)
+    scene.io.run_one_for(50ms);
   CHECK(scene.pool.size() == 1);
   CHECK(scene.closed(0));
   CHECK_FALSE(scene.closed(1));
@@ -210,9 +210,10 @@ TEST_CASE("a POST over a connection that was closed while it was kept is no 502"
   Proxy proxy(any_port_on_loopback());
   for (int round = 0; round < 3; ++round) {
     Client client = proxy.connect();
-    client.send(fmt::format("POST http://127.0.0.1:{0}/ HTTP/1.1\r\nHost: 127.0.0.1:{0}\r\n"
-                            "Connection: close\r\nContent-Length: 3\r\n\r\nabc",
-                            origin.port()));
+    client.send(
+        fmt::format("POST http://127.0.0.1:{0}/ HTTP/1.1\r\nHost: 127.0.0.1:{0}\r\n"
+                    "Connection: close\r\nContent-Length: 3\r\n\r\nabc",
+                    origin.port()));
     const std::string answer = client.receive_all();
     CAPTURE(round, answer);
     REQUIRE(answer.ends_with("ok"));
@@ -222,7 +223,8 @@ TEST_CASE("a POST over a connection that was closed while it was kept is no 502"
   CHECK(origin.connections() == 3);
 }
 
-TEST_CASE("a connection is not used again behind what could not be framed, or by the upstream's wish") {
+TEST_CASE(
+    "a connection is not used again behind what could not be framed, or by the upstream's wish") {
   for (const std::string answer :
        {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok",
         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n",
