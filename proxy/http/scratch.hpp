@@ -14,7 +14,8 @@ namespace nono::http {
 // migrate).
 class Scratch {
  public:
-  static constexpr std::size_t payload_bytes = 64 * 1024;
+  // With its framing ("fff8", twice CRLF) a full piece is four full records of TLS.
+  static constexpr std::size_t payload_bytes = 64 * 1024 - 8;
   static constexpr std::size_t front_bytes = 32;  // a chunk-size line needs at most 18
   static constexpr std::size_t back_bytes = 16;   // "\r\n0\r\n\r\n" needs 7
 
