@@ -95,40 +95,6 @@ TEST_CASE("notify: python connects by blocking sockets and by asyncio") {
   CHECK(ended.out == "20 {'HTTP/1.1 200 OK'} {'hello'}\n");
 }
 
-TEST_CASE("notify: node fetches without a proxy") {
-  const auto stage = Stage::make();
-  if (!stage || !have("node")) return;
-  stage->project_file("get.js",
-                      "require('https').get('https://example.com/hello', {ca: "
-                      "require('fs').readFileSync('ca.pem')}, a => { a.setEncoding('utf8'); "
-                      "a.on('data', d => console.log(a.statusCode, d.trim())); })\n"
-                      ".on('error', e => console.log(e.code));\n");
-  const Finished ended = notify(*stage, {"node", "get.js"});
-  CHECK(ended.out == "200 hello\n");
-}
-
-TEST_CASE("notify: a static Go program works by the proxy variables") {
-  const auto stage = Stage::make();
-  const std::string go = "/usr/local/go/bin/go";
-  if (!stage || run({{go, "version"}, plain_environment("/"), "/", {}, ""}).code != 0) return;
-  stage->project_data("direct.go");
-  Command build{{go, "build", "-o", "direct", "direct.go"},
-                plain_environment(stage->home()),
-                stage->project(),
-                {},
-                ""};
-  build.env["CGO_ENABLED"] = "0";
-  build.env["GOTOOLCHAIN"] = "local";
-  build.env["GOFLAGS"] = "-mod=mod";
-  const Finished built = run(build, 100s);
-  INFO(built.err);
-  REQUIRE(built.code == 0);
-  const Finished ended =
-      notify(*stage, {"./direct", "https://example.com/hello", "https://evil.example/"},
-             {"--set-env", "SSL_CERT_FILE=" + stage->project() + "/ca.pem"});
-  CHECK_THAT(ended.out, Contains("200 hello\nfailed: "));
-}
-
 TEST_CASE("notify: a host with a key is intercepted, whatever the program knows of proxies") {
   const auto stage = Stage::make();
   if (!stage) return;
