@@ -56,28 +56,6 @@ std::uint16_t free_port() {
   return ntohs(address.sin_port);
 }
 
-TEST_CASE("notify: curl reaches an allowed host through the proxy and without it, and no other") {
-  for (const auto user : {std::optional<uid_t>{}, std::optional<uid_t>{ordinary_user}}) {
-    const auto stage = Stage::make(user);
-    if (!stage) return;
-    const std::vector<std::string> curl = {"curl", "-sS", "--max-time", "30", "--cacert", "ca.pem"};
-    std::vector<std::string> by_proxy = curl;
-    by_proxy.insert(by_proxy.end(), {"https://example.com/hello", "https://evil.example/hello"});
-    Finished ended = notify(*stage, by_proxy);
-    CHECK(ended.out == "hello\n");
-    CHECK_THAT(ended.err, Contains("403"));
-
-    std::vector<std::string> directly = curl;
-    directly.insert(directly.end(), {"--noproxy", "*", "https://example.com/hello",
-                                     "http://example.com/hello", "https://evil.example/hello"});
-    ended = notify(*stage, directly);
-    CHECK(ended.out == "hello\nhello\n");
-    CHECK_THAT(ended.err, Contains("resolve host: evil.example"));
-    CHECK(stage->requests().size() == 3);
-    CHECK_FALSE(stage->asked_for("evil.example"));
-  }
-}
-
 TEST_CASE("notify: python connects by blocking sockets and by asyncio") {
   const auto stage = Stage::make();
   if (!stage) return;

@@ -108,6 +108,33 @@ void check_program(const Stage& stage, const std::string& backend,
   check_requests(stage, before + 2 * attempts.web.size());
 }
 
+TEST_CASE("curl reaches an allowed host by the proxy variables and without them, and no other") {
+  for (const auto user : {std::optional<uid_t>{}, std::optional<uid_t>{ordinary_user}}) {
+    const auto stage = Stage::make(user);
+    if (!stage) return;
+    const std::vector<std::string> curl = {"curl",
+                                           "-sS",
+                                           "--max-time",
+                                           "30",
+                                           "--cacert",
+                                           "ca.pem",
+                                           "https://example.com/hello",
+                                           "http://example.com/hello",
+                                           "https://evil.example/hello"};
+    for (const std::string& backend : backends()) {
+      const std::size_t before = stage->requests().size();
+      const std::vector<std::string> flags = {"--allow-domain", "example.com"};
+      const Finished by_proxy = confined(*stage, backend, flags, curl);
+      CHECK(by_proxy.out == "hello\nhello\n");
+      CHECK_THAT(by_proxy.err, Contains("403"));
+      const Finished directly = confined(*stage, backend, flags, without_proxy_variables(curl));
+      CHECK(directly.out == "hello\nhello\n");
+      CHECK_THAT(directly.err, Contains("resolve host: evil.example"));
+      check_requests(*stage, before + 4);
+    }
+  }
+}
+
 TEST_CASE("python without proxy variables reaches what is allowed under both backends") {
   for (const auto user : {std::optional<uid_t>{}, std::optional<uid_t>{ordinary_user}}) {
     const auto stage = Stage::make(user);
