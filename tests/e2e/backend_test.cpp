@@ -177,6 +177,8 @@ TEST_CASE("where user namespaces are forbidden notify is used, said and recorded
   INFO(setup.out << setup.err);
   CHECK(setup.code == 0);
   CHECK_THAT(setup.out, Contains("with the notify backend") && Contains("FAIL"));
+  CHECK_THAT(setup.out, Contains("FAIL  capture of every port (TPROXY): ") &&
+                            Contains("max_user_namespaces"));
 }
 
 TEST_CASE("what is accepted as weak is named in the banner and the audit log") {
