@@ -17,7 +17,8 @@ build_packages=(
 run_packages=(python3 openssl util-linux iproute2)
 test_packages=(
   "${run_packages[@]}" g++ catch2 libclang-rt-19-dev clang-tools-19 llvm-19 python3-venv ca-certificates
-  gnome-keyring libsecret-tools dbus dnsmasq-base curl git bash gcc openssh-server openssh-client tmux)
+  gnome-keyring libsecret-tools dbus dnsmasq-base curl git bash gcc openssh-server openssh-client tmux
+  python3-requests)
 bench_packages=(
   "${run_packages[@]}" haproxy nginx libnginx-mod-stream trafficserver tinyproxy-bin
   unbound dnsmasq-base dnsperf bubblewrap)
@@ -121,6 +122,11 @@ case "${1:-build}" in
   test)
     command -v node > /dev/null || test_packages+=(nodejs)
     command -v npm > /dev/null || test_packages+=(npm)
+    # Real programs, where no other edition of them is there: 46, 47 and 81 MB to download.
+    command -v java > /dev/null || test_packages+=(openjdk-17-jre-headless)
+    compgen -G '/usr/lib/postgresql/*/bin/initdb' > /dev/null && command -v psql > /dev/null ||
+      test_packages+=(postgresql-15 postgresql-client-15)
+    command -v go > /dev/null || [ -x /usr/local/go/bin/go ] || test_packages+=(golang-go)
     need "${build_packages[@]}" "${test_packages[@]}"
     # shellcheck source=tests/all.sh
     . tests/all.sh

@@ -30,4 +30,8 @@ struct SelfCheck {
 // sandbox is no error but a failed check; an error is a failure to find out.
 Result<SelfCheck> self_check(Backend backend = Backend::netns);
 
+// Whether every port can be captured under the netns backend, by capturing one that nothing names.
+// Where not, the ports that rules name are. In the way of self_check(), with its conditions.
+Result<CheckResult> check_capture_of_every_port();
+
 }  // namespace nono::sandbox

@@ -13,8 +13,9 @@ namespace nono::cli {
 namespace {
 
 // What a run needs beside the sandbox. None of it decides whether this machine can sandbox.
-std::vector<sandbox::CheckResult> check_services(const UserContext& user) {
-  std::vector<sandbox::CheckResult> checks;
+std::vector<sandbox::CheckResult> check_services(const UserContext& user,
+                                                 sandbox::CheckResult capture) {
+  std::vector<sandbox::CheckResult> checks = {std::move(capture)};
   sandbox::CheckResult authority{"interception CA", false, "", ""};
   if (const auto made = intercept::CertificateAuthority::generate(); made) {
     authority.ok = true;
@@ -105,8 +106,10 @@ int setup_command(const SetupOptions& options, const UserContext& user) {
     can_enforce = can_enforce || check->can_enforce;
     backends.push_back({backend, std::move(*check)});
   }
+  Result<sandbox::CheckResult> capture = sandbox::check_capture_of_every_port();
+  if (!capture) return complain(capture.error(), exit_no_sandbox);
   const sandbox::SelfCheck& machine = backends.front().check;
-  const std::vector<sandbox::CheckResult> services = check_services(user);
+  const std::vector<sandbox::CheckResult> services = check_services(user, std::move(*capture));
   if (options.json) {
     const nlohmann::json result{{"version", NONO_VERSION},
                                 {"kernel", machine.kernel},
@@ -119,7 +122,7 @@ int setup_command(const SetupOptions& options, const UserContext& user) {
     std::string text = "nono " NONO_VERSION ", kernel " + printable(machine.kernel) +
                        ", Landlock ABI " + std::to_string(machine.landlock_abi) + "\n";
     for (const BackendCheck& one : backends) text += title(one) + as_text(one.check.checks);
-    text += "services (not needed to sandbox)\n" + as_text(services);
+    text += "beside that (not needed to sandbox)\n" + as_text(services);
     print_out(text + verdict(backends));
   }
   return can_enforce ? 0 : exit_no_sandbox;

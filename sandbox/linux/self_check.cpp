@@ -17,6 +17,8 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstring>
+#include <functional>
 #include <string_view>
 
 #include "config/base/fd.hpp"
@@ -197,8 +199,7 @@ void check_in_child(Backend backend) {
   bool whole = ended->code == 0;
   print({built,
          whole,
-         whole ? parts_of(backend)
-               : fmt::format("the program in it ended with {}", ended->code),
+         whole ? parts_of(backend) : fmt::format("the program in it ended with {}", ended->code),
          {}});
   bool silent = !canaries.any_was_hit();
   print({"nothing sent past the proxy arrived outside", silent,
@@ -222,13 +223,87 @@ std::string read_until_end(int fd) {
   }
 }
 
-[[noreturn]] void run_child(Backend backend, int output) {
+[[noreturn]] void run_child(const std::function<void()>& check, int output) {
   UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   ::dup2(null.get(), STDIN_FILENO);
   ::dup2(output, STDOUT_FILENO);
   ::dup2(null.get(), STDERR_FILENO);
-  check_in_child(backend);
+  check();
   ::_exit(0);
+}
+
+// What `check` prints in a process of its own.
+Result<std::vector<CheckResult>> results_of(const std::function<void()>& check) {
+  std::array<int, 2> ends = {-1, -1};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return fail(errno_error(errno, "self-check"));
+  UniqueFd read_end(ends[0]);
+  UniqueFd write_end(ends[1]);
+  pid_t child = ::fork();
+  if (child < 0) return fail(errno_error(errno, "self-check"));
+  if (child == 0) run_child(check, write_end.get());
+  write_end.reset();
+  std::string text = read_until_end(read_end.get());
+  ::kill(child, SIGKILL);  // has ended already, but at the deadline; its sandbox goes with it
+  while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  std::vector<CheckResult> results = parse(text);
+  if (results.empty()) return fail(ErrorCode::internal, "the self-check ended without a result");
+  return results;
+}
+
+// A port and an address that no rule names and nobody has (RFC 5737).
+sockaddr_in anywhere() {
+  constexpr std::uint16_t port = 54321;
+  constexpr std::uint32_t address = 0xc0000207;  // 192.0.2.7
+  sockaddr_in place = {};
+  place.sin_family = AF_INET;
+  place.sin_port = htons(port);
+  place.sin_addr.s_addr = htonl(address);
+  return place;
+}
+
+int connect_anywhere() {
+  const sockaddr_in place = anywhere();
+  UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  return ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&place), sizeof place) == 0
+             ? 0
+             : errno;
+}
+
+// Whether a connection waits at one of the listeners that was meant for there.
+bool arrived_from_anywhere(const std::vector<UniqueFd>& listeners) {
+  const sockaddr_in place = anywhere();
+  for (const UniqueFd& listener : listeners) {
+    pollfd waiting = {listener.get(), POLLIN, 0};
+    if (::poll(&waiting, 1, 0) != 1) continue;
+    UniqueFd accepted(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    sockaddr_in own = {};
+    socklen_t size = sizeof own;
+    if (::getsockname(accepted.get(), reinterpret_cast<sockaddr*>(&own), &size) == 0 &&
+        own.sin_port == place.sin_port && own.sin_addr.s_addr == place.sin_addr.s_addr) {
+      return true;
+    }
+  }
+  return false;
+}
+
+void capture_in_child() {
+  const std::string name = "capture of every port (TPROXY)";
+  SandboxPlan plan;
+  plan.cwd = "/";
+  plan.capture.all_ports = AllPorts::required;
+  plan.probe = connect_anywhere;
+  Result<std::unique_ptr<SandboxChannel>> channel = start(plan);
+  if (!channel) return print_failure(name, channel.error());
+  const SandboxSockets sockets = (*channel)->take_sockets();
+  if (Result<void> gone = (*channel)->go(); !gone) return print_failure(name, gone.error());
+  Result<ExitStatus> ended = (*channel)->wait();
+  if (!ended) return print_failure(name, ended.error());
+  const bool works = ended->code == 0 && arrived_from_anywhere(sockets.captured);
+  print({name, works,
+         works ? "a connection to 192.0.2.7:54321 was caught"
+               : fmt::format("a connection did not arrive ({})", std::strerror(ended->code)),
+         works ? "" : "use --capture-all-ports=off"});
 }
 
 }  // namespace
@@ -238,26 +313,18 @@ Result<SelfCheck> self_check(Backend backend) {
   utsname system = {};
   if (::uname(&system) == 0) check.kernel = system.release;
   check.landlock_abi = landlock_abi();
-
-  std::array<int, 2> ends = {-1, -1};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return fail(errno_error(errno, "self-check"));
-  UniqueFd read_end(ends[0]);
-  UniqueFd write_end(ends[1]);
-  pid_t child = ::fork();
-  if (child < 0) return fail(errno_error(errno, "self-check"));
-  if (child == 0) run_child(backend, write_end.get());
-  write_end.reset();
-  std::string text = read_until_end(read_end.get());
-  ::kill(child, SIGKILL);  // has ended already, but at the deadline; its sandbox goes with it
-  while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
-  }
-
-  check.checks = parse(text);
-  if (check.checks.empty())
-    return fail(ErrorCode::internal, "the self-check ended without a result");
+  Result<std::vector<CheckResult>> results = results_of([backend] { check_in_child(backend); });
+  if (!results) return fail(results.error());
+  check.checks = std::move(*results);
   check.can_enforce = std::all_of(check.checks.begin(), check.checks.end(),
                                   [](const CheckResult& result) { return result.ok; });
   return check;
+}
+
+Result<CheckResult> check_capture_of_every_port() {
+  Result<std::vector<CheckResult>> results = results_of(capture_in_child);
+  if (!results) return fail(results.error());
+  return results->front();
 }
 
 }  // namespace nono::sandbox

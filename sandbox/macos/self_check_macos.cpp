@@ -95,4 +95,8 @@ Result<SelfCheck> self_check(Backend /*of Linux*/) {
   return found;
 }
 
+Result<CheckResult> check_capture_of_every_port() {
+  return CheckResult{"capture of every port", false, "macOS has nothing of the kind", ""};
+}
+
 }  // namespace nono::sandbox

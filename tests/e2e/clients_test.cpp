@@ -70,11 +70,14 @@ TEST_CASE("git clones inside the sandbox with no setting of its own") {
   const auto stage = Stage::make();
   if (!stage) return;
   make_repository(*stage);
-  const Finished cloned = run(
-      stage->nono_run({"--allow-domain", "example.com", "--", "sh", "-c",
-                       "git clone -q http://example.com/files/repo.git here && cat here/file"}));
-  INFO(cloned.err);
-  CHECK(cloned.out == "content\n");
+  for (const char* backend : {"netns", "notify"}) {
+    const Finished cloned = run(
+        stage->nono_run({"--backend", backend, "--allow-domain", "example.com", "--", "sh", "-c",
+                         "rm -rf here; git clone -q http://example.com/files/repo.git "
+                         "here && cat here/file"}));
+    INFO(backend << cloned.err);
+    CHECK(cloned.out == "content\n");
+  }
 }
 
 TEST_CASE("pip downloads through a standalone proxy from the index it is told") {

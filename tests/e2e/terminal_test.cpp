@@ -450,5 +450,41 @@ TEST_CASE("a terminal that goes away ends the command") {
   }
 }
 
+// There the command shares the user's terminal, and stays in the job that the shell made.
+TEST_CASE("without namespaces Ctrl-Z, fg, Ctrl-C and a terminal that goes away do what they do") {
+  const auto stage = Stage::make();
+  if (!stage) return;
+  const std::string mark = stage->project() + "/ended";
+  Screen screen(outer_shell(*stage));
+  REQUIRE(screen.shows("ready> "));
+  const auto start = [&](const std::string& script) {
+    screen.type("$NONO run --allow-cwd --silent --backend notify -- sh -c '" + script + "'\n");
+    REQUIRE(screen.shows("up\r\n"));
+  };
+  start("echo u\"\"p; read x; echo got:$x; exit 6");
+  for (int round = 0; round < 3; ++round) {
+    INFO(round << screen.shown());
+    screen.type("\x1a");
+    CHECK(screen.shows("Stopped"));
+    REQUIRE(screen.shows("ready> "));
+    screen.type("fg\n");
+    REQUIRE(screen.shows("$NONO run"));  // as the shell says what it continues
+  }
+  screen.type("hello\n");
+  CHECK(screen.shows("got:hello"));
+  REQUIRE(screen.shows("ready> "));
+  screen.type("echo code-$?\n");
+  CHECK(screen.shows("code-6"));
+  REQUIRE(screen.shows("ready> "));
+
+  start("trap \"echo caught; exit 9\" INT; echo u\"\"p; while :; do read x; done");
+  screen.type("\x03");
+  CHECK(screen.shows("caught"));
+  REQUIRE(screen.shows("ready> "));
+  start("trap \"echo hup > ended; exit\" HUP; echo u\"\"p; while :; do sleep 0.05; done");
+  screen.hang_up();
+  CHECK(eventually([&] { return read_file(mark) == "hup\n"; }));
+}
+
 }  // namespace
 }  // namespace nono::testing

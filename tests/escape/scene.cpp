@@ -177,7 +177,7 @@ std::vector<std::string> Scene::words(const Confinement& where) const {
                                     "shm-file=" + shm_file_,
                                     "tmp-file=" + tmp_file_,
                                     "set-uid=" + project_ + "/set-uid",
-                                    "race-ms=" + std::to_string(usual ? 2000 : 700),
+                                    "race-ms=" + std::to_string(usual ? 5000 : 700),
                                     std::string("bare=") + (where.bare ? "yes" : "no")};
   for (const std::string& word : listeners_->words()) words.push_back(word);
   for (const std::string& word : victim_->words()) words.push_back(word);

@@ -1,5 +1,5 @@
-#include "tests/support/checkout.hpp"
 #include "tests/support/stage.hpp"
+#include "tests/support/checkout.hpp"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -26,7 +26,7 @@ constexpr std::uint16_t dns_port = 5300;
 constexpr std::array names = {"api.openai.com", "api.anthropic.com", "api.github.com",
                               "huggingface.co", "example.com",       "example.net",
                               "evil.example",   "plain.test",        "index.test",
-                              "git.example",    "mail.example"};
+                              "git.example",    "mail.example",      "db.example"};
 
 sockaddr_in socket_address(const std::string& address, std::uint16_t port) {
   sockaddr_in to{};

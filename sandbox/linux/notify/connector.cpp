@@ -79,7 +79,7 @@ void Connector::start(Waiting waiting, const Route& route) {
   for (int i = 0; i < port_attempts && error == EADDRNOTAVAIL; ++i) {
     // One that is connected already gets the kernel's answer to that.
     if (is_unconnected(waiting.socket.get())) {
-      waiting.source = bind_to_loopback(waiting.socket.get(), route.v6_socket);
+      waiting.source = sources_.bind(waiting.socket.get(), route.v6_socket);
       if (!waiting.source) return finish(waiting, errno);
       ports_.add(*waiting.source, route.destination);
     }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "config/base/fd.hpp"
+#include "sandbox/linux/notify/loopback_socket.hpp"
 #include "sandbox/linux/notify/route.hpp"
 #include "sandbox/linux/notify/trapped_call.hpp"
 #include "sandbox/registered_ports.hpp"
@@ -40,6 +41,7 @@ class Connector {
 
   RouteTable routes_;
   RegisteredPorts& ports_;
+  LoopbackSources sources_;
   std::vector<Waiting> waiting_;
 };
 

@@ -63,8 +63,7 @@ void clear_option(int socket, int level, int option) {
   ::setsockopt(socket, level, option, &off, sizeof off);  // where it fails, the bind does
 }
 
-// One in 127.0.0.0/8 other than the usual, for when all its ports are taken or wait for their last
-// packets.
+// One in 127.0.0.0/8 other than the usual.
 std::uint32_t another_loopback_address() {
   std::uint32_t random = 0;
   if (::getrandom(&random, sizeof random, 0) != sizeof random) return INADDR_LOOPBACK;
@@ -92,31 +91,57 @@ std::uint16_t own_port(int socket) {
   return ntohs(reinterpret_cast<const sockaddr_in*>(&own.storage)->sin_port);
 }
 
+namespace {
+
+// Empty where it has none.
+std::optional<Source> own_end(int socket, bool v6) {
+  AnyAddress own;
+  own.size = sizeof own.storage;
+  if (::getsockname(socket, own.get(), &own.size) != 0) return std::nullopt;
+  std::uint32_t address = 0;
+  if (v6) {
+    const in6_addr& mapped = reinterpret_cast<const sockaddr_in6*>(&own.storage)->sin6_addr;
+    std::memcpy(&address, &mapped.s6_addr[12], sizeof address);
+  } else {
+    address = reinterpret_cast<const sockaddr_in*>(&own.storage)->sin_addr.s_addr;
+  }
+  const std::uint16_t port = own_port(socket);
+  if (port == 0) return std::nullopt;
+  return Source{ntohl(address), port};
+}
+
+}  // namespace
+
 bool bind_port(int socket, std::uint16_t port, bool v6) {
   if (v6) clear_option(socket, IPPROTO_IPV6, IPV6_V6ONLY);
   AnyAddress own = on_loopback(INADDR_LOOPBACK, port, v6);
   return ::bind(socket, own.get(), own.size) == 0;
 }
 
-std::optional<Source> bind_to_loopback(int socket, bool v6) {
+void LoopbackSources::change_address() {
+  address_ = another_loopback_address();
+  uses_left_ = uses_of_an_address;
+}
+
+std::optional<Source> LoopbackSources::bind(int socket, bool v6) {
   // The IPv4 loopback serves IPv6 sockets too, unless they say otherwise. And the port must be
   // chosen now.
   if (v6) clear_option(socket, IPPROTO_IPV6, IPV6_V6ONLY);
   clear_option(socket, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT);
 
-  Source source;
+  if (uses_left_ == 0) change_address();
   for (int i = 0; i < address_attempts; ++i) {
-    AnyAddress own = on_loopback(source.address, 0, v6);
-    if (::bind(socket, own.get(), own.size) == 0) break;
+    AnyAddress own = on_loopback(address_, 0, v6);
+    if (::bind(socket, own.get(), own.size) == 0) {
+      --uses_left_;
+      break;
+    }
     if (errno == EINVAL) break;  // it has one
     if (errno != EADDRINUSE) return std::nullopt;
-    source.address = another_loopback_address();
+    change_address();
   }
-  source.port = own_port(socket);
-  if (source.port == 0) {
-    errno = EADDRNOTAVAIL;
-    return std::nullopt;
-  }
+  std::optional<Source> source = own_end(socket, v6);
+  if (!source) errno = EADDRNOTAVAIL;
   return source;
 }
 

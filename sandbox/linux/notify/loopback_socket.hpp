@@ -11,8 +11,21 @@ namespace nono::sandbox {
 // Whether it is plain TCP of that family; otherwise the errno for the command.
 int check_tcp_socket(int socket, bool v6);
 
-// Gives it an own end on the host's loopback, or finds the one that it has. Empty: errno says why.
-std::optional<Source> bind_to_loopback(int socket, bool v6);
+// The own ends of connections, on the host's loopback: 127.0.0.1, and after many connections
+// another address of 127.0.0.0/8. The kernel seeks a free port among those that wait for their last
+// packets, and the more of them an address has the longer that takes: up to milliseconds.
+class LoopbackSources {
+ public:
+  // Gives the socket one, or finds the one that it has. Empty: errno says why.
+  std::optional<Source> bind(int socket, bool v6);
+
+ private:
+  static constexpr int uses_of_an_address = 4096;
+  void change_address();
+
+  std::uint32_t address_ = Source().address;
+  int uses_left_ = uses_of_an_address;
+};
 
 // Binds it to that port of the host's loopback; false: errno says why.
 bool bind_port(int socket, std::uint16_t port, bool v6);

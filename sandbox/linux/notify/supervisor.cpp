@@ -137,8 +137,11 @@ void serve_call(const Supervision& work, Connector& connector) {
   }
 }
 
-// After the command was forked: what it may inherit of ours is settled by then.
+// After the command was forked: what it may inherit of ours is settled by then. The command stays
+// in the parent's process group, where its terminal and its shell look for it; whoever kills that
+// whole group at once must not kill the reaper of what has left it.
 Done confine_self(const Prepared& prepared) {
+  if (::setpgid(0, 0) != 0) return failed(Step::start, errno, "process group");
   if (Done done = drop_held_capabilities(); !done) return done;
   if (Done done = install_filter(prepared.supervisor_filter); !done) return done;
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return failed(Step::limits, errno);

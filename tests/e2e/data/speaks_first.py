@@ -1,4 +1,4 @@
-"""A server that greets and then echoes lines: speaks_first.py ADDRESS PORT."""
+"""A server that greets, echoes lines and prints them: speaks_first.py ADDRESS PORT."""
 import socketserver
 import sys
 
@@ -8,6 +8,7 @@ class Greeter(socketserver.StreamRequestHandler):
         self.wfile.write(b"220 ready when you are\n")
         for line in self.rfile:
             self.wfile.write(line)
+            print("heard", line.decode().strip(), flush=True)
 
 
 socketserver.ThreadingTCPServer.allow_reuse_address = True

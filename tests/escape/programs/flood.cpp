@@ -23,6 +23,12 @@ void say(const std::string& line) {
   if (::write(1, whole.data(), whole.size()) < 0) ::_exit(1);
 }
 
+// While what it cost is looked at, until it is ended.
+int stay() {
+  ::alarm(60);
+  for (;;) ::pause();
+}
+
 UniqueFd connect_to_proxy() {
   const char* proxy = std::getenv("HTTP_PROXY");
   const std::string place = proxy == nullptr ? "" : proxy;
@@ -35,47 +41,58 @@ UniqueFd connect_to_proxy() {
   return socket;
 }
 
+// To an address that is nobody's: what a program does that knows of no proxy.
+UniqueFd connect_past_proxy() {
+  const sockaddr_in address = Settings({"web=192.0.2.7:80"}).v4("web");
+  UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (::connect(socket.get(), generic(address), sizeof address) != 0) return {};
+  return socket;
+}
+
+// How a flood gets to nono, and a request there that is refused.
+struct Way {
+  UniqueFd (*connect)();
+  std::string (*refused)(const std::string& name);
+};
+const Way by_proxy = {connect_to_proxy, [](const std::string& name) {
+                        return "CONNECT " + name + ":443 HTTP/1.1\r\n\r\n";
+                      }};
+const Way captured = {connect_past_proxy, [](const std::string& name) {
+                        return "GET / HTTP/1.1\r\nHost: " + name + "\r\n\r\n";
+                      }};
+
 // Of `count` connections every third says nothing, every third nonsense, every third is refused.
-int flood_with_connections(int count) {
+int flood_with_connections(int count, const Way& way) {
   int done = 0;
   for (; done < count; ++done) {
-    const UniqueFd socket = connect_to_proxy();
+    const UniqueFd socket = way.connect();
     if (!socket) break;
     if (done % 3 == 0) continue;
-    const std::string text =
-        done % 3 == 1 ? "\x16\x03\x01nonsense\r\n\r\n"
-                      : "CONNECT n" + std::to_string(done) + ".example:443 HTTP/1.1\r\n\r\n";
+    const std::string text = done % 3 == 1 ? "\x16\x03\x01nonsense\r\n\r\n"
+                                           : way.refused("n" + std::to_string(done) + ".example");
     (void)!::send(socket.get(), text.data(), text.size(), MSG_NOSIGNAL);
     if (done % 9 == 2) read_some(socket.get());
   }
   say("connections " + std::to_string(done));
-  return 0;
+  return stay();
 }
 
 // Holds `count` connections that have begun a request and never end it.
-int hold_half_open(int count) {
+int hold_half_open(int count, const Way& way) {
   rlimit files = {};
   ::getrlimit(RLIMIT_NOFILE, &files);
   files.rlim_cur = files.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &files);
   std::vector<UniqueFd> sockets;
   for (int number = 0; number < count; ++number) {
-    UniqueFd socket = connect_to_proxy();
+    UniqueFd socket = way.connect();
     if (!socket) break;
     const std::string begin = "GET http://example.com/ HTTP/1.1\r\nHost: exam";
     (void)!::send(socket.get(), begin.data(), begin.size(), MSG_NOSIGNAL);
     sockets.push_back(std::move(socket));
   }
   say("holding " + std::to_string(sockets.size()));
-  char byte = 0;
-  while (::read(0, &byte, 1) > 0) {  // until standard input ends
-  }
-  std::size_t open = 0;
-  for (const UniqueFd& socket : sockets) {
-    open += ::recv(socket.get(), &byte, 1, MSG_DONTWAIT | MSG_PEEK) < 0 && errno == EAGAIN ? 1 : 0;
-  }
-  say("still open " + std::to_string(open));
-  return 0;
+  return stay();
 }
 
 // Reads until `answers` heads have come; false when the connection ended before.
@@ -115,7 +132,7 @@ int ask_for_names(int count) {
     if (!socket) break;
   }
   say("names " + std::to_string(done));
-  return 0;
+  return stay();
 }
 
 std::string question(int number) {
@@ -137,7 +154,7 @@ int ask_by_dns(int count) {
   const sockaddr_in server = Settings({"server=127.0.0.53:53"}).v4("server");
   if (!socket || ::connect(socket.get(), generic(server), sizeof server) != 0) {
     say("questions none");
-    return 0;
+    return stay();
   }
   std::array<char, 512> block;
   int done = 0;
@@ -150,14 +167,67 @@ int ask_by_dns(int count) {
     ++answered;
   }
   say(answered == 0 ? "questions none" : "questions " + std::to_string(answered));
-  return 0;
+  return stay();
+}
+
+// As much of `text` as TCP has of it, whole messages of DNS taken off its front.
+int take_answers(std::string& text) {
+  int answers = 0;
+  while (text.size() > 2) {
+    const std::size_t size =
+        static_cast<unsigned char>(text[0]) * 256U + static_cast<unsigned char>(text[1]) + 2;
+    if (text.size() < size) break;
+    text.erase(0, size);
+    ++answers;
+  }
+  return answers;
+}
+
+// The same over TCP, many to a connection.
+int ask_by_dns_over_tcp(int count) {
+  constexpr int at_once = 50;
+  const sockaddr_in server = Settings({"server=127.0.0.53:53"}).v4("server");
+  UniqueFd socket;
+  int answered = 0;
+  int failures = 0;
+  while (answered < count && failures < 3) {
+    if (!socket) {
+      socket = UniqueFd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+      if (::connect(socket.get(), generic(server), sizeof server) != 0) break;
+    }
+    std::string questions;
+    for (int number = 0; number < at_once; ++number) {
+      const std::string one = question(answered + number);
+      questions += static_cast<char>(one.size() >> 8);
+      questions += static_cast<char>(one.size());
+      questions += one;
+    }
+    (void)!::send(socket.get(), questions.data(), questions.size(), MSG_NOSIGNAL);
+    std::string text;
+    int now = 0;
+    std::array<char, 65536> block;
+    while (now < at_once) {
+      const ssize_t size = ::recv(socket.get(), block.data(), block.size(), 0);
+      if (size <= 0) break;
+      text.append(block.data(), static_cast<std::size_t>(size));
+      now += take_answers(text);
+    }
+    answered += now;
+    failures = now == 0 ? failures + 1 : 0;
+    if (now < at_once) socket.reset();
+  }
+  say("tcp-questions " + std::to_string(answered));
+  return stay();
 }
 
 }  // namespace
 
 int flood(const std::string& kind, int count) {
-  if (kind == "connections") return flood_with_connections(count);
-  if (kind == "half-open") return hold_half_open(count);
+  if (kind == "connections") return flood_with_connections(count, by_proxy);
+  if (kind == "captured") return flood_with_connections(count, captured);
+  if (kind == "half-open") return hold_half_open(count, by_proxy);
+  if (kind == "captured-half-open") return hold_half_open(count, captured);
+  if (kind == "tcp-questions") return ask_by_dns_over_tcp(count);
   if (kind == "names") return ask_for_names(count);
   if (kind == "questions") return ask_by_dns(count);
   return 2;

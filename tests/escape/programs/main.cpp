@@ -5,7 +5,7 @@
 // escape_programs victim|orphan KEY=VALUE...    what attempts are about
 // escape_programs wrap KIND KEY=VALUE... -- COMMAND...
 // escape_programs linger KEY=VALUE...           reaches for the canaries until it is killed
-// escape_programs flood KIND COUNT              connections, half-open, names or questions
+// escape_programs flood KIND COUNT              what flood.cpp knows
 // escape_programs effective-user                prints it
 
 #include <sys/prctl.h>
