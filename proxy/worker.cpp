@@ -105,6 +105,11 @@ Worker::~Worker() {
 }
 
 Result<void> Worker::prepare() {
+  try {
+    net::use_service<Poller>(context_);  // now: later there may be no descriptor left
+  } catch (const boost::system::system_error& error) {
+    return fail(ErrorCode::limit, error.what(), "raise the limit of open files (ulimit -n)");
+  }
   if (gateway_.made_up_names) {
     auto pool = dns::SyntheticPool::make(*gateway_.made_up_names);
     if (!pool) return fail(pool.error());

@@ -143,6 +143,7 @@ class HttpService::State : public std::enable_shared_from_this<State> {
         listener_(executor, listener.release()),
         handler_(std::move(handler)),
         options_(std::move(options)) {
+    net::use_service<Poller>(executor.context());  // there may be no descriptor left for it later
     take_spare();
   }
 
