@@ -9,6 +9,7 @@
 #include <climits>
 
 #include "config/base/fd.hpp"
+#include "config/canonical_paths.hpp"
 #include "config/command.hpp"
 #include "config/expand.hpp"
 
@@ -111,11 +112,11 @@ class Finder {
   }
 
   // The path and every link on its way, each with its directory canonical.
-  static std::vector<std::string> link_chain(const std::string& path) {
+  std::vector<std::string> link_chain(const std::string& path) {
     std::vector<std::string> chain;
     std::string at = path;
     for (int i = 0; i < links_max; ++i) {
-      at = normal_path(last_segment(at), canonical_path(parent_path(at)));
+      at = normal_path(last_segment(at), canonical_.of(parent_path(at)));
       chain.push_back(at);
       char target[PATH_MAX];
       ssize_t n = ::readlink(at.c_str(), target, sizeof target);
@@ -126,10 +127,10 @@ class Finder {
     return chain;
   }
 
-  std::optional<std::string> root_at(std::string_view place) const {
+  std::optional<std::string> root_at(std::string_view place) {
     Result<std::string> path = expand_variables(place, user_);
     if (!path || !path->starts_with('/')) return std::nullopt;
-    std::string root = canonical_path(*path);
+    std::string root = canonical_.of(*path);
     // A root this wide is a mistake in a variable, not a runtime.
     if (root == "/" || lies_in(user_.home, root)) return std::nullopt;
     return root;
@@ -172,7 +173,7 @@ class Finder {
 
   void add_user_site() {
     for (const std::string& path : expand_ending(user_.home + "/.local/lib/python3*")) {
-      add(canonical_path(path), false, "runtime python user site");
+      add(canonical_.of(path), false, "runtime python user site");
     }
   }
 
@@ -223,6 +224,7 @@ class Finder {
 
   const UserContext& user_;
   unsigned home_owner_;
+  CanonicalPaths canonical_;
   std::vector<PathGrant> grants_;
 };
 
