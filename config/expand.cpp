@@ -80,7 +80,21 @@ Result<std::string> expand_variables(std::string_view text, const UserContext& u
   return out;
 }
 
+namespace {
+
+bool is_normal(std::string_view path) {
+  if (path.size() < 2 || path.front() != '/' || path.back() == '/') return false;
+  for (std::size_t slash = 0; slash != std::string_view::npos; slash = path.find('/', slash + 1)) {
+    const char next = path[slash + 1];
+    if (next == '/' || next == '.') return false;  // perhaps: hidden names begin so as well
+  }
+  return true;
+}
+
+}  // namespace
+
 std::string normal_path(std::string_view path, std::string_view base) {
+  if (is_normal(path)) return std::string(path);
   std::string all = path.starts_with('/') ? std::string(path) : fmt::format("{}/{}", base, path);
   std::vector<std::string_view> segments;
   std::string_view rest = all;

@@ -15,6 +15,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <span>
 
 #include "sandbox/linux/channel.hpp"
 #include "sandbox/linux/paths.hpp"
@@ -63,6 +64,7 @@ class LinuxChannel final : public SandboxChannel {
   int pidfd() const override { return pidfd_.get(); }
   Result<void> await_ready(const SandboxPlan& plan);
   Result<void> withhold(const std::vector<std::string>& names) override;
+  Result<void> send_ruleset(const std::vector<LandlockRule>& rules);
   Result<void> go() override;
   Result<void> signal(int number) override;
   int inner_sockets_fd() const override { return channel_.get(); }
@@ -182,6 +184,21 @@ Result<void> LinuxChannel::withhold(const std::vector<std::string>& names) {
   for (const std::string& name : names) go_message_.append(name).push_back('\0');
   if (go_message_.size() <= go_message_max) return {};
   return fail(ErrorCode::bad_input, "too many variables hold a key", "unset them");
+}
+
+// While L makes the namespaces, rather than by C when everybody waits for it.
+Result<void> LinuxChannel::send_ruleset(const std::vector<LandlockRule>& rules) {
+  const tl::expected<UniqueFd, Failure> ruleset = make_ruleset();
+  if (!ruleset) return fail(explain(ruleset.error()));
+  if (Done added = add_rules(ruleset->get(), rules, false); !added) {
+    return fail(explain(added.error()));
+  }
+  Report report;
+  report.kind = Report::Kind::ruleset;
+  const int fd = ruleset->get();
+  // EPIPE: set-up has failed meanwhile; await_ready() hears why.
+  if (send_report(go_.get(), report, std::span(&fd, 1)) || errno == EPIPE) return {};
+  return fail(errno_error(errno, "cannot send the file rules"));
 }
 
 Result<void> LinuxChannel::go() {
@@ -395,6 +412,11 @@ Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan) {
     return fail(explain({Step::self_check, errno, "this process stays dumpable"}));
   }
   if (channel->pidfd() < 0) return fail(explain({Step::start, errno, "pidfd_open"}));
+  if (!prepared.notify) {
+    if (Result<void> sent = channel->send_ruleset(prepared.rules); !sent) {
+      return fail(sent.error());
+    }
+  }
   Result<void> ready = channel->await_ready(plan);
   if (!ready) return fail(ready.error());
   return channel;
