@@ -381,7 +381,7 @@ class Files {
   }
 
   void grant_command(const ResolvedCommand& command) {
-    for (PathGrant& grant : runtime_grants(command, user_)) {
+    for (PathGrant& grant : runtime_grants(command, user_, session_.grants)) {
       // What the child of an earlier run could have put there decides nothing.
       bool tree = !grant.file;
       if (tree && (under_writable_grant(grant.path) || holds_or_is_denied(grant.path))) continue;

@@ -85,7 +85,8 @@ std::optional<std::string> match_tree(std::string_view text, std::string_view pa
 
 class Finder {
  public:
-  explicit Finder(const UserContext& user) : user_(user) {
+  Finder(const UserContext& user, const std::vector<PathGrant>& granted)
+      : user_(user), granted_(granted) {
     struct stat info {};
     home_owner_ = ::stat(user.home.c_str(), &info) == 0 ? info.st_uid : user.uid;
   }
@@ -136,7 +137,14 @@ class Finder {
     return root;
   }
 
+  bool lies_in_granted(const std::string& place) const {
+    return std::any_of(granted_.begin(), granted_.end(), [&](const PathGrant& grant) {
+      return grant.system && !grant.file && lies_in(place, grant.path);
+    });
+  }
+
   void add_place(const std::string& place) {
+    if (lies_in_granted(place)) return;  // as most do: no need to look at dozens of places
     for (const KnownRoot& known : known_roots()) {
       for (std::string_view text : known.places) {
         std::optional<std::string> root = root_at(text);
@@ -223,6 +231,7 @@ class Finder {
   }
 
   const UserContext& user_;
+  const std::vector<PathGrant>& granted_;
   unsigned home_owner_;
   CanonicalPaths canonical_;
   std::vector<PathGrant> grants_;
@@ -230,8 +239,9 @@ class Finder {
 
 }  // namespace
 
-std::vector<PathGrant> runtime_grants(const ResolvedCommand& command, const UserContext& user) {
-  return Finder(user).find(command.path);
+std::vector<PathGrant> runtime_grants(const ResolvedCommand& command, const UserContext& user,
+                                      const std::vector<PathGrant>& granted) {
+  return Finder(user, granted).find(command.path);
 }
 
 }  // namespace nono

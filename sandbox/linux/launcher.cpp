@@ -85,9 +85,11 @@ class JobFollower {
   JobFollower(const Prepared& prepared, int jobs, pid_t init, TerminalRelay* terminal)
       : prepared_(prepared), jobs_(jobs), init_(init), terminal_(terminal) {}
 
-  void follow() {
+  // False once I holds the other end no more.
+  bool follow() {
     char event = 0;
-    while (::read(jobs_, &event, 1) == 1) {
+    ssize_t size = 0;
+    while ((size = ::read(jobs_, &event, 1)) == 1) {
       switch (event) {
         case job_started:
           terminal_->start();
@@ -105,6 +107,7 @@ class JobFollower {
           stop(event);
       }
     }
+    return size != 0;
   }
 
   // What arrived on the user's terminal for the process group, where the command no longer is.
@@ -241,7 +244,8 @@ int serve(const Prepared& prepared, pid_t init, int jobs, std::vector<StdioCopy>
       signalfd_siginfo info;
       while (::read(received.get(), &info, sizeof info) > 0) follower.pass_on(info);
     }
-    if (polls[1].revents != 0) follower.follow();
+    // The end of I takes a while after that; its SIGCHLD says when it is over.
+    if (polls[1].revents != 0 && !follower.follow()) jobs = -1;
     for (std::size_t i = 0; i < copies.size(); ++i) {
       if (polls[i + 2].revents != 0) copies[i].step();
     }
