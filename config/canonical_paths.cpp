@@ -22,7 +22,8 @@ void look_at(CanonicalPaths::Found& found) {
 
 const CanonicalPaths::Found& CanonicalPaths::find(const std::string& path) {
   // `..` after a symbolic link means the parent of what it leads to.
-  const bool plain = path.starts_with('/') && (path + "/").find("/../") == std::string::npos;
+  const bool plain =
+      path.starts_with('/') && !path.ends_with("/..") && path.find("/../") == std::string::npos;
   if (plain) return known(normal_path(path, "/"));
   other_ = {canonical_path(path), false, false, {}};
   look_at(other_);

@@ -83,10 +83,12 @@ Result<std::string> expand_variables(std::string_view text, const UserContext& u
 namespace {
 
 bool is_normal(std::string_view path) {
-  if (path.size() < 2 || path.front() != '/' || path.back() == '/') return false;
-  for (std::size_t slash = 0; slash != std::string_view::npos; slash = path.find('/', slash + 1)) {
-    const char next = path[slash + 1];
-    if (next == '/' || next == '.') return false;  // perhaps: hidden names begin so as well
+  if (!path.starts_with('/')) return false;
+  while (!path.empty()) {
+    path.remove_prefix(1);
+    const std::string_view segment = path.substr(0, path.find('/'));
+    if (segment.empty() || segment == "." || segment == "..") return false;
+    path.remove_prefix(segment.size());
   }
   return true;
 }
