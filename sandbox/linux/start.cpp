@@ -412,13 +412,11 @@ Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan) {
     return fail(explain({Step::self_check, errno, "this process stays dumpable"}));
   }
   if (channel->pidfd() < 0) return fail(explain({Step::start, errno, "pidfd_open"}));
-  if (!prepared.notify) {
-    if (Result<void> sent = channel->send_ruleset(prepared.rules); !sent) {
-      return fail(sent.error());
-    }
-  }
-  Result<void> ready = channel->await_ready(plan);
-  if (!ready) return fail(ready.error());
+  Result<void> sent;
+  if (!prepared.notify) sent = channel->send_ruleset(prepared.rules);
+  // Where L failed as well, its reason goes deeper: another sandbox around this one, for instance.
+  if (Result<void> ready = channel->await_ready(plan); !ready) return fail(ready.error());
+  if (!sent) return fail(sent.error());
   return channel;
 }
 
