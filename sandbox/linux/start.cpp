@@ -82,6 +82,7 @@ class LinuxChannel final : public SandboxChannel {
 
  private:
   Result<void> adopt(Report report);
+  bool is_of_another_namespace(int listener) const;
   // The first report of a failure is the cause of those that follow.
   void keep(Report report) {
     bool decided = last_ && last_->kind != Report::Kind::exited;
@@ -96,6 +97,7 @@ class LinuxChannel final : public SandboxChannel {
   }
 
   pid_t launcher_;
+  std::uint64_t namespace_ = 0;  // our own, of the network; 0: not known, so nothing is taken
   UniqueFd pidfd_;
   UniqueFd channel_;
   UniqueFd go_;
@@ -119,16 +121,20 @@ std::uint64_t namespace_cookie(int socket) {
   return cookie;
 }
 
+std::uint64_t own_namespace_cookie() {
+  UniqueFd own(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  return own ? namespace_cookie(own.get()) : 0;
+}
+
 // A listener in our own namespace would be one that the whole host can reach, and a sandbox that
 // can reach the whole host.
-bool is_of_another_namespace(int listener) {
-  UniqueFd own(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  std::uint64_t ours = own ? namespace_cookie(own.get()) : 0;
+bool LinuxChannel::is_of_another_namespace(int listener) const {
   std::uint64_t theirs = namespace_cookie(listener);
-  return ours != 0 && theirs != 0 && ours != theirs;
+  return namespace_ != 0 && theirs != 0 && namespace_ != theirs;
 }
 
 Result<void> LinuxChannel::await_ready(const SandboxPlan& plan) {
+  namespace_ = own_namespace_cookie();
   for (;;) {
     pollfd poll = {channel_.get(), POLLIN, 0};
     int count = ::poll(&poll, 1, static_cast<int>(ready_deadline.count()));
