@@ -1,13 +1,10 @@
-"""The rows that are no load of requests: idle memory, memory over time, rules, workers, launching."""
+"""The rows that are no load of requests: idle memory, memory over time, rules, workers."""
 
 import json
-import os
-import statistics
 import subprocess
 import time
 
-import peers
-from process import CORES, LOAD_CORE, Failed, pinned, tree
+from process import CORES, LOAD_CORE, Failed, pinned
 from rows import TUNNELS, forward_way, tunnel_way
 
 
@@ -117,49 +114,3 @@ def memory(bench):
     finally:
         process.stop()
     return samples
-
-
-def launch(bench):
-    """Milliseconds of `true`: bare, under nono run and under bubblewrap; and the memory that nono holds while it runs."""
-    project, home = bench.folder / "project", bench.folder / "home"
-    project.mkdir(exist_ok=True)
-    home.mkdir(exist_ok=True)
-    nono = [str(bench.nono), "run", "--silent", "--allow-cwd"]
-    commands = {"bare": ["true"], "nono run, network open": [*nono, "--", "true"],
-                "nono run with proxy and audit": [*nono, "--allow-domain", "example.com", "--", "true"]}
-    if peers.found("bwrap"):
-        commands["bwrap --unshare-all"] = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"]
-    words = [word for command in commands.values() for word in ["---", *command]][1:]
-    env = {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8"}
-    done = subprocess.run([bench.tool("spawn_time"), "10" if bench.options.quick else "60", *words], capture_output=True, text=True,
-                          cwd=project, timeout=120, env=env)
-    if done.returncode:
-        bench.problem("launch: " + done.stderr.strip())
-        return {}
-    results = {name: {"ms": us / 1000} for name, us in zip(commands, json.loads(done.stdout))}
-    results["nono run with proxy and audit"]["pss_bytes"] = launched_pss(bench, [*nono, "--allow-domain", "example.com"], project, env)
-    return results
-
-
-def launched_pss(bench, command, project, env):
-    """PSS of everything but the command itself while it runs: proxy, launcher, the sandbox's first process."""
-    running = subprocess.Popen([*command, "--", "sleep", "2"], cwd=project, env=env, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)
-    try:
-        time.sleep(0.7)
-        samples = [sum(pss(pid) for pid in tree(running.pid)) for _ in range(3)]
-        return statistics.median(samples)
-    finally:
-        if running.wait(30):
-            bench.problem("launch: the command for the memory figure failed")
-
-
-def pss(pid):
-    try:
-        with open(f"/proc/{pid}/comm", encoding="utf-8") as file:
-            if file.read().strip() == "sleep":
-                return 0
-        with open(f"/proc/{pid}/smaps_rollup", encoding="utf-8") as file:
-            return sum(int(line.split()[1]) * 1024 for line in file if line.startswith("Pss:"))
-    except OSError:
-        return 0

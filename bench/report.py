@@ -52,6 +52,16 @@ def launch_table(values):
     return ["", "ms", "over bare"], [[name, f"{one['ms']:.2f}", f"{one['ms'] - bare:.2f}"] for name, one in values.items()]
 
 
+def captured_table(values):
+    heads = ["", "tunnels/s", "CPU µs each", "round trips/s", "p50 µs", "CPU µs each"]
+    lines = []
+    for way in values["connect"]:
+        connect, trip = values["connect"][way], values["rtt"][way]
+        lines.append([way, shown(connect["rate"]), f"{connect['cpu_us']:.1f}", shown(trip["rate"]), shown(trip["p50_us"]),
+                      f"{trip['cpu_us']:.1f}"])
+    return heads, lines
+
+
 def tables(data, rows):
     """[(title, note, heads, lines)] of everything that was measured."""
     found = [(row.title, " ".join(row.notes), *load_table(row, data["load"][row.name])) for row in rows if data["load"].get(row.name)]
@@ -71,6 +81,11 @@ def tables(data, rows):
                       [[f"{count:,}", f"{rss / 2**20:.1f}"] for count, rss in data["memory"]]))
     if data.get("launch"):
         found.append(("launch of `true`", "", *launch_table(data["launch"])))
+    if data.get("filter"):
+        found.append(("system calls in the sandbox", "", ["", "ns bare", "ns there", "the filter's"],
+                      [[call, f"{bare:.0f}", f"{there:.0f}", f"{there - bare:.0f}"] for call, (bare, there) in data["filter"].items()]))
+    if data.get("captured"):
+        found.append(("connections inside the sandbox", "", *captured_table(data["captured"])))
     return found
 
 
@@ -85,6 +100,7 @@ class Budgets:
         self.names()
         self.scaling()
         self.launching()
+        self.inside()
 
     def value(self, row, name, key):
         return self.data["load"].get(row, {}).get(name, {}).get(key)
@@ -160,6 +176,20 @@ class Budgets:
         if run:
             self.at_most("nono run with the proxy: ms over bare", run["ms"] - launch["bare"]["ms"], 1, 5, "{:.1f}")
             self.at_most("nono run with the proxy: MiB PSS", run["pss_bytes"], 2**20, 12, "{:.1f}")
+        if run and "bwrap --unshare-all" in launch:
+            bwrap = launch["bwrap --unshare-all"]["ms"] - launch["bare"]["ms"]
+            for name in ("nono run with proxy and audit", "nono run, network open"):
+                self.at_most(f"{name}: over bare, of bwrap's", launch[name]["ms"] - launch["bare"]["ms"], bwrap, 1.5)
+
+    def inside(self):
+        # Making a socket costs some microseconds, which vary by more than the filter's part.
+        for call in ("getppid", "openat of what is not there"):
+            bare, there = (self.data.get("filter") or {}).get(call, (None, None))
+            self.at_most(f"filter: ns of {call}", None if bare is None else max(0, there - bare), 1, 60, "{:.0f}")
+        for mode, what in (("connect", "connections"), ("rtt", "round trips")):
+            ways = (self.data.get("captured") or {}).get(mode, {})
+            self.at_least(f"captured {what}: of the rate by CONNECT", ways.get("captured", {}).get("rate"),
+                          ways.get("by CONNECT", {}).get("rate"), 0.95)
 
 
 def print_all(data, rows):

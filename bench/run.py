@@ -21,6 +21,7 @@ import time
 sys.dont_write_bytecode = True  # the source tree stays as it is
 
 import certificates
+import enforcement_rows
 import other_rows
 import peers
 import plot
@@ -29,7 +30,7 @@ import resolvers
 from process import CORES, LOAD_CORE, PROXY_CORE, pinned, raise_descriptor_limit
 from rows import LOAD_ROWS, Bench, run_load_row
 
-OTHER_ROWS = ("idle", "dns", "rules", "workers", "sessions", "memory", "launch")
+OTHER_ROWS = ("idle", "dns", "rules", "workers", "sessions", "memory", "launch", "filter", "captured")
 ALL_ROWS = [*(row.name for row in LOAD_ROWS), *OTHER_ROWS]
 
 
@@ -103,7 +104,12 @@ def measure(bench, options, tunnels):
     if begin("memory"):
         data["memory"] = other_rows.memory(bench)
     if begin("launch"):
-        data["launch"] = other_rows.launch(bench)
+        data["launch"] = enforcement_rows.launch(bench)
+    if begin("filter"):
+        data["filter"] = enforcement_rows.call_filter(bench)
+    if begin("captured"):
+        data["raw"]["captured"] = enforcement_rows.captured(bench)
+        data["captured"] = {mode: report.medians(found) for mode, found in data["raw"]["captured"].items()}
     return data
 
 

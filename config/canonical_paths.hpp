@@ -11,15 +11,20 @@ namespace nono {
 // unnoticed.
 class CanonicalPaths {
  public:
-  std::string of(const std::string& path);
-
- private:
-  struct Known {
+  struct Found {
     std::string path;
     bool exists = false;
+    bool directory = false;
+    std::string link;  // where the name itself is a symbolic link: that, its directory canonical
   };
-  const Known& known(const std::string& normal);
-  std::unordered_map<std::string, Known> known_;
+  std::string of(const std::string& path) { return find(path).path; }
+  // Valid until the next call.
+  const Found& find(const std::string& path);
+
+ private:
+  const Found& known(const std::string& normal);
+  std::unordered_map<std::string, Found> known_;
+  Found other_;  // the last that could not be looked up by its text
 };
 
 }  // namespace nono

@@ -25,7 +25,8 @@ Result<ResolvedCommand> find_command(const std::vector<std::string>& argv, const
 // asdf, mise, rustup, sdkman, Go or Homebrew tree that its real path, the interpreter of its #!
 // line, or the program behind its shim lies in. Recognised by place under known roots, never by a
 // file there: a project cannot declare itself a runtime. PathGrant::origin names it ("runtime
-// pyenv 3.11.4").
-std::vector<PathGrant> runtime_grants(const ResolvedCommand& command, const UserContext& user);
+// pyenv 3.11.4"). What lies in a built-in group's directory of `granted` is not looked for.
+std::vector<PathGrant> runtime_grants(const ResolvedCommand& command, const UserContext& user,
+                                      const std::vector<PathGrant>& granted = {});
 
 }  // namespace nono

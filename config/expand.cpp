@@ -80,7 +80,23 @@ Result<std::string> expand_variables(std::string_view text, const UserContext& u
   return out;
 }
 
+namespace {
+
+bool is_normal(std::string_view path) {
+  if (!path.starts_with('/')) return false;
+  while (!path.empty()) {
+    path.remove_prefix(1);
+    const std::string_view segment = path.substr(0, path.find('/'));
+    if (segment.empty() || segment == "." || segment == "..") return false;
+    path.remove_prefix(segment.size());
+  }
+  return true;
+}
+
+}  // namespace
+
 std::string normal_path(std::string_view path, std::string_view base) {
+  if (is_normal(path)) return std::string(path);
   std::string all = path.starts_with('/') ? std::string(path) : fmt::format("{}/{}", base, path);
   std::vector<std::string_view> segments;
   std::string_view rest = all;

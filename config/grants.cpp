@@ -87,11 +87,8 @@ class Files {
     bool known = std::any_of(session_.denies.begin(), session_.denies.end(),
                              [&](const DenyPath& other) { return other.path == deny.path; });
     // A link is denied like what it leads to, so that nothing is put in its place.
-    std::string name = canonical_.of(parent_path(as_written)) + "/";
-    name += last_segment(as_written);
-    struct stat info {};
-    bool link = ::lstat(name.c_str(), &info) == 0 && S_ISLNK(info.st_mode);
-    if (link) session_.denies.push_back({name, deny.required, deny.origin, deny.own});
+    const std::string& link = canonical_.find(as_written).link;
+    if (!link.empty()) session_.denies.push_back({link, deny.required, deny.origin, deny.own});
     if (!known) session_.denies.push_back(std::move(deny));
   }
 
@@ -111,7 +108,7 @@ class Files {
     std::string runtime = user_.env ? user_.env("XDG_RUNTIME_DIR").value_or("") : "";
     if (runtime.starts_with('/')) places.push_back(runtime + "/nono");
     for (const std::string& place : places) {
-      if (!place.empty()) deny({canonical_path(place), true, "nono's own files", true}, place);
+      if (!place.empty()) deny({canonical_.of(place), true, "nono's own files", true}, place);
     }
   }
 
@@ -146,10 +143,9 @@ class Files {
       Result<std::string> expanded = expand_variables(entry.path, user_);
       if (!expanded || !expanded->starts_with('/')) continue;
       for (const std::string& path : expand_ending(*expanded)) {
-        std::string real = canonical_.of(path);
-        struct stat info {};
-        if (::stat(real.c_str(), &info) != 0) continue;
-        add({real, entry.access, !S_ISDIR(info.st_mode), true, group.name});
+        const CanonicalPaths::Found& found = canonical_.find(path);
+        if (!found.exists) continue;
+        add({found.path, entry.access, !found.directory, true, group.name});
       }
     }
   }
@@ -352,13 +348,12 @@ class Files {
   // What does not exist cannot be hidden, and what could be written could be created.
   void find_missing_denies() {
     for (const DenyPath& deny : session_.denies) {
-      struct stat info {};
-      if (::lstat(deny.path.c_str(), &info) == 0) continue;
       bool creatable =
           std::any_of(session_.grants.begin(), session_.grants.end(), [&](const PathGrant& grant) {
             return !grant.file && writes(grant.access) && lies_in(deny.path, grant.path);
           });
-      if (!creatable) continue;
+      struct stat info {};
+      if (!creatable || ::lstat(deny.path.c_str(), &info) == 0) continue;
       (deny.own ? session_.own_places_to_make : session_.missing_denies).push_back(deny.path);
     }
     const std::vector<std::string>& missing = session_.missing_denies;
@@ -386,7 +381,7 @@ class Files {
   }
 
   void grant_command(const ResolvedCommand& command) {
-    for (PathGrant& grant : runtime_grants(command, user_)) {
+    for (PathGrant& grant : runtime_grants(command, user_, session_.grants)) {
       // What the child of an earlier run could have put there decides nothing.
       bool tree = !grant.file;
       if (tree && (under_writable_grant(grant.path) || holds_or_is_denied(grant.path))) continue;

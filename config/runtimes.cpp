@@ -9,6 +9,7 @@
 #include <climits>
 
 #include "config/base/fd.hpp"
+#include "config/canonical_paths.hpp"
 #include "config/command.hpp"
 #include "config/expand.hpp"
 
@@ -84,7 +85,8 @@ std::optional<std::string> match_tree(std::string_view text, std::string_view pa
 
 class Finder {
  public:
-  explicit Finder(const UserContext& user) : user_(user) {
+  Finder(const UserContext& user, const std::vector<PathGrant>& granted)
+      : user_(user), granted_(granted) {
     struct stat info {};
     home_owner_ = ::stat(user.home.c_str(), &info) == 0 ? info.st_uid : user.uid;
   }
@@ -111,11 +113,11 @@ class Finder {
   }
 
   // The path and every link on its way, each with its directory canonical.
-  static std::vector<std::string> link_chain(const std::string& path) {
+  std::vector<std::string> link_chain(const std::string& path) {
     std::vector<std::string> chain;
     std::string at = path;
     for (int i = 0; i < links_max; ++i) {
-      at = normal_path(last_segment(at), canonical_path(parent_path(at)));
+      at = normal_path(last_segment(at), canonical_.of(parent_path(at)));
       chain.push_back(at);
       char target[PATH_MAX];
       ssize_t n = ::readlink(at.c_str(), target, sizeof target);
@@ -126,16 +128,23 @@ class Finder {
     return chain;
   }
 
-  std::optional<std::string> root_at(std::string_view place) const {
+  std::optional<std::string> root_at(std::string_view place) {
     Result<std::string> path = expand_variables(place, user_);
     if (!path || !path->starts_with('/')) return std::nullopt;
-    std::string root = canonical_path(*path);
+    std::string root = canonical_.of(*path);
     // A root this wide is a mistake in a variable, not a runtime.
     if (root == "/" || lies_in(user_.home, root)) return std::nullopt;
     return root;
   }
 
+  bool lies_in_granted(const std::string& place) const {
+    return std::any_of(granted_.begin(), granted_.end(), [&](const PathGrant& grant) {
+      return grant.system && !grant.file && lies_in(place, grant.path);
+    });
+  }
+
   void add_place(const std::string& place) {
+    if (lies_in_granted(place)) return;  // as most do: no need to look at dozens of places
     for (const KnownRoot& known : known_roots()) {
       for (std::string_view text : known.places) {
         std::optional<std::string> root = root_at(text);
@@ -172,7 +181,7 @@ class Finder {
 
   void add_user_site() {
     for (const std::string& path : expand_ending(user_.home + "/.local/lib/python3*")) {
-      add(canonical_path(path), false, "runtime python user site");
+      add(canonical_.of(path), false, "runtime python user site");
     }
   }
 
@@ -222,14 +231,17 @@ class Finder {
   }
 
   const UserContext& user_;
+  const std::vector<PathGrant>& granted_;
   unsigned home_owner_;
+  CanonicalPaths canonical_;
   std::vector<PathGrant> grants_;
 };
 
 }  // namespace
 
-std::vector<PathGrant> runtime_grants(const ResolvedCommand& command, const UserContext& user) {
-  return Finder(user).find(command.path);
+std::vector<PathGrant> runtime_grants(const ResolvedCommand& command, const UserContext& user,
+                                      const std::vector<PathGrant>& granted) {
+  return Finder(user, granted).find(command.path);
 }
 
 }  // namespace nono

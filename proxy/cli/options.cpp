@@ -35,23 +35,29 @@ CommandLine parse_run(const std::vector<std::string>& arguments, const EnvLookup
          "Grant the current directory without asking, as the profile's workdir says (else read "
          "and write)")
       ->group("Files");
+  app->set_aside();
   flags.add_network(*app);
   flags.add_block_net(*app);
   app->add_option("--proxy-port", flags.proxy_port, "PORT: of the proxy inside the sandbox")
       ->group("Network");
+  app->set_aside();
   flags.add_ports(*app);
   std::string all_ports = "auto";
   app->add_flag("--capture-all-ports{on}", all_ports,
                 "[=auto|on|off]: catch connections of programs without proxy settings on every "
                 "port, or on those that rules name (default: on every port where the kernel can)")
       ->group("Network");
+  app->set_aside();
   BackendFlags backend;
   backend.add(*app);
   ResourceFlags resources;
   resources.add(*app);
+  app->set_aside();
   flags.add_credentials(*app);
   flags.add_ca(*app);
+  app->set_aside();
   flags.add_environment(*app);
+  app->set_aside();
   flags.add_profile(*app);
   flags.add_audit(*app);
   app->add_flag("--diagnose", options.diagnose,

@@ -1,6 +1,7 @@
 #include "proxy/cli/options_parser.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <sstream>
 
 #include "config/suggest.hpp"
@@ -73,9 +74,27 @@ std::vector<std::string> long_names(const CLI::App& app) {
 
 }  // namespace
 
-std::unique_ptr<CLI::App> make_app(const std::string& name, const std::string& usage,
-                                   const std::string& description, std::string_view examples) {
-  auto app = std::make_unique<CLI::App>(description, "nono " + name);
+void CommandApp::set_aside() {
+  std::move(options_.begin(), options_.end(), std::back_inserter(aside_));
+  options_.clear();
+}
+
+void CommandApp::take_back() {
+  set_aside();
+  options_.swap(aside_);
+  std::vector<std::string_view> names;
+  for (const CLI::Option_p& option : options_) {
+    names.insert(names.end(), option->get_lnames().begin(), option->get_lnames().end());
+    names.insert(names.end(), option->get_snames().begin(), option->get_snames().end());
+  }
+  std::sort(names.begin(), names.end());
+  const auto twice = std::adjacent_find(names.begin(), names.end());
+  if (twice != names.end()) throw CLI::OptionAlreadyAdded(std::string(*twice));
+}
+
+std::unique_ptr<CommandApp> make_app(const std::string& name, const std::string& usage,
+                                     const std::string& description, std::string_view examples) {
+  auto app = std::make_unique<CommandApp>(description, "nono " + name);
   app->allow_extras();  // what is left over is judged by unknown_word()
   app->set_help_flag("-h,--help", "This text");
   app->formatter(std::make_shared<HelpFormatter>("Usage: nono " + name + " " + usage));
@@ -100,9 +119,10 @@ UsageError unknown_word(const CLI::App& app, const std::string& word) {
       (near ? "; did you mean " + *near + "?" : "; see " + app.get_name() + " --help")};
 }
 
-std::optional<CommandLine> parse(CLI::App& app, const std::vector<std::string>& arguments,
+std::optional<CommandLine> parse(CommandApp& app, const std::vector<std::string>& arguments,
                                  std::vector<std::string>& rest) {
   if (std::optional<UsageError> empty = empty_value(arguments)) return *empty;
+  app.take_back();
   std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
   try {
     app.parse(reversed);

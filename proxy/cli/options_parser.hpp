@@ -17,8 +17,20 @@ namespace nono::cli {
 
 // One command's parser. CLI11's own subcommands are not used: the first word picks the command, so
 // that only its flags are built.
-std::unique_ptr<CLI::App> make_app(const std::string& name, const std::string& usage,
-                                   const std::string& description, std::string_view examples);
+class CommandApp final : public CLI::App {
+ public:
+  using CLI::App::App;
+  // CLI11 compares the names of each new option with those of all before it, and copies both for
+  // that. The options so far are left out of it from here on.
+  void set_aside();
+  // All are there again, in their order. Throws, as CLI11 does, where a name was given twice.
+  void take_back();
+
+ private:
+  std::vector<CLI::Option_p> aside_;
+};
+std::unique_ptr<CommandApp> make_app(const std::string& name, const std::string& usage,
+                                     const std::string& description, std::string_view examples);
 
 // --silent and --verbose.
 void add_common(CLI::App& app, CommonOptions& common);
@@ -27,7 +39,7 @@ void add_common(CLI::App& app, CommonOptions& common);
 UsageError unknown_word(const CLI::App& app, const std::string& word);
 
 // Runs CLI11. Leaves leftover words in `rest`; nothing returned means that parsing went well.
-std::optional<CommandLine> parse(CLI::App& app, const std::vector<std::string>& arguments,
+std::optional<CommandLine> parse(CommandApp& app, const std::vector<std::string>& arguments,
                                  std::vector<std::string>& rest);
 
 // The words behind a command that has actions: the first names one of `actions`, the others follow

@@ -1,7 +1,6 @@
 #include "proxy/policy/named_ports.hpp"
 
-#include <algorithm>
-#include <bitset>
+#include <set>
 
 #include "proxy/policy/rule.hpp"
 
@@ -9,19 +8,18 @@ namespace nono::policy {
 
 NamedPorts named_ports(const NetworkRules& rules, const std::vector<CredentialRoute>& routes) {
   NamedPorts named;
-  std::bitset<65'536> seen;
+  std::set<std::uint16_t> seen;
   for (const HostRule& written : rules.allow) {
     const Result<Rule> rule = parse_rule(written, RuleUse::allow);
     if (!rule) continue;
     if (rule->ports.empty()) named.every_port = true;
-    for (const Port port : rule->ports) seen.set(port.value());
+    for (const Port port : rule->ports) seen.insert(port.value());
   }
   for (const CredentialRoute& route : routes) {
-    if (route.upstream) seen.set(route.upstream->port.value());
+    if (route.upstream) seen.insert(route.upstream->port.value());
   }
-  for (std::size_t port = 1; port < seen.size(); ++port) {
-    if (seen.test(port)) named.ports.emplace_back(static_cast<std::uint16_t>(port));
-  }
+  seen.erase(0);
+  for (const std::uint16_t port : seen) named.ports.emplace_back(port);
   return named;
 }
 

@@ -22,12 +22,18 @@ using CapabilityData = std::array<__user_cap_data_struct, 2>;
 
 }  // namespace
 
-Done drop_capabilities() {
+Done empty_bounding_set() {
   for (int number = 0; number < capability_numbers_max; ++number) {
-    if (::prctl(PR_CAPBSET_DROP, number, 0, 0, 0) == 0) continue;
-    if (errno == EINVAL) break;  // past the last that this kernel knows
+    const int present = ::prctl(PR_CAPBSET_READ, number, 0, 0, 0);
+    if (present < 0 && errno == EINVAL) break;  // past the last that this kernel knows
+    if (present == 0 || ::prctl(PR_CAPBSET_DROP, number, 0, 0, 0) == 0) continue;
     return failed(Step::capabilities, errno, "bounding set");
   }
+  return {};
+}
+
+Done drop_capabilities() {
+  if (Done done = empty_bounding_set(); !done) return done;
   if (::prctl(PR_SET_SECUREBITS, locked_bits, 0, 0, 0) != 0) {
     return failed(Step::capabilities, errno, "securebits");
   }

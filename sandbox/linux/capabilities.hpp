@@ -9,8 +9,11 @@ namespace nono::sandbox {
 // securebits, so that not even an exec as uid 0 brings capabilities back.
 Done drop_capabilities();
 
-// The same where this process may not do all of that: an ordinary user's, which holds nothing. With
-// no_new_privs no exec brings anything either.
+// The first part alone: what is left can still be used, and nothing gained by an exec.
+Done empty_bounding_set();
+
+// As drop_capabilities(), where this process may not do all of that: an ordinary user's, which
+// holds nothing. With no_new_privs no exec brings anything either.
 Done drop_held_capabilities();
 
 Done forbid_new_privileges();

@@ -1,6 +1,7 @@
 #pragma once
-// What the processes of one sandbox say to each other: reports towards the parent (P), requests
-// towards pid 1 (I). One SOCK_SEQPACKET pair, so that a message arrives whole or not at all.
+// What the processes of one sandbox say to each other: reports towards the parent (P), one to the
+// command's process (C), requests towards pid 1 (I). A SOCK_SEQPACKET pair, so that a message
+// arrives whole or not at all.
 
 #include <cstddef>
 #include <cstdint>
@@ -21,6 +22,7 @@ struct Report {
     failed,        // set-up failed: `failure`
     exec_failed,   // the command could not be executed: `failure`
     inner_socket,  // that the parent asked for; none where it could not be made: `failure`
+    ruleset,       // from the parent to C: its Landlock ruleset, to be completed
     exited,        // the command ended: `status` as of waitpid(2)
   };
   Kind kind = Kind::failed;

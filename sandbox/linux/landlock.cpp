@@ -90,7 +90,7 @@ int landlock_abi() {
 std::vector<LandlockRule> landlock_rules(const SandboxPlan& plan,
                                          const std::vector<std::string>& private_directories) {
   std::vector<LandlockRule> rules = {
-      {.path = "/proc", .read = true},
+      {.path = "/proc", .read = true, .inside = true},
       {.path = "/dev/null", .read = true, .write = true},
       {.path = "/dev/zero", .read = true, .write = true},
       {.path = "/dev/full", .read = true, .write = true},
@@ -99,10 +99,10 @@ std::vector<LandlockRule> landlock_rules(const SandboxPlan& plan,
       {.path = "/dev/tty", .read = true, .write = true, .terminal = true},
       // In containers a link into /dev/pts, which has its own rule.
       {.path = "/dev/ptmx", .read = true, .write = true, .terminal = true, .optional = true},
-      {.path = "/dev/pts", .read = true, .write = true, .terminal = true},
+      {.path = "/dev/pts", .read = true, .write = true, .terminal = true, .inside = true},
   };
   for (const std::string& path : private_directories) {
-    rules.push_back({.path = path, .read = true, .write = true});
+    rules.push_back({.path = path, .read = true, .write = true, .inside = true});
   }
   for (const FsGrant& grant : plan.grants) {
     if (is_provided(grant.path)) continue;
@@ -112,7 +112,7 @@ std::vector<LandlockRule> landlock_rules(const SandboxPlan& plan,
   return rules;
 }
 
-Done apply_landlock(const std::vector<LandlockRule>& rules, bool no_tcp) {
+tl::expected<UniqueFd, Failure> make_ruleset(bool no_tcp) {
   int abi = landlock_abi();
   if (abi == 0) return failed(Step::landlock, errno);
 
@@ -122,11 +122,21 @@ Done apply_landlock(const std::vector<LandlockRule>& rules, bool no_tcp) {
   if (abi >= 6) attr.scoped = scope_abstract_unix_socket | scope_signal;
   UniqueFd ruleset(static_cast<int>(::syscall(sys_landlock_create_ruleset, &attr, sizeof attr, 0)));
   if (!ruleset) return failed(Step::landlock, errno, "ruleset");
+  return ruleset;
+}
+
+Done add_rules(int ruleset, const std::vector<LandlockRule>& rules, bool inside) {
+  const std::uint64_t handled = all_rights(landlock_abi());
   for (const LandlockRule& rule : rules) {
-    if (Done added = add_rule(ruleset.get(), rule, attr.handled_access_fs); !added) return added;
+    if (rule.inside != inside) continue;
+    if (Done added = add_rule(ruleset, rule, handled); !added) return added;
   }
-  add_standard_descriptors(ruleset.get(), attr.handled_access_fs);
-  if (::syscall(sys_landlock_restrict_self, ruleset.get(), 0) != 0) {
+  return {};
+}
+
+Done apply_landlock(int ruleset) {
+  add_standard_descriptors(ruleset, all_rights(landlock_abi()));
+  if (::syscall(sys_landlock_restrict_self, ruleset, 0) != 0) {
     return failed(Step::landlock, errno, "restrict");
   }
   return {};

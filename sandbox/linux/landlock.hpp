@@ -18,6 +18,7 @@ struct LandlockRule {
   bool terminal = false;  // a device on which ioctl is wanted
   bool socket = false;    // a Unix socket of the host's to connect to (ABI 9)
   bool optional = false;  // ours, not the user's: grants nothing where it is a symbolic link
+  bool inside = false;    // of what is mounted for the sandbox: there is nothing to open before
 };
 
 // The version of the interface that this kernel offers, 0 where there is none (then errno says
@@ -29,11 +30,18 @@ int landlock_abi();
 std::vector<LandlockRule> landlock_rules(const SandboxPlan& plan,
                                          const std::vector<std::string>& private_directories);
 
-// Confines this thread and its descendants: files by the rules, signals and abstract sockets (ABI
-// 6) and other Unix sockets (ABI 9) to the sandbox itself where the kernel can. Paths are opened
-// here, after all mounts: a path that does not exist or cannot be reached grants nothing.
-// `no_tcp`: no TCP port may be connected to or bound (ABI 4).
-Done apply_landlock(const std::vector<LandlockRule>& rules, bool no_tcp = false);
+// A ruleset that restricts nobody yet: files, signals and abstract sockets (ABI 6) and other Unix
+// sockets (ABI 9) are the sandbox's own where the kernel can. `no_tcp`: no TCP port may be
+// connected to or bound (ABI 4).
+tl::expected<UniqueFd, Failure> make_ruleset(bool no_tcp = false);
+
+// Adds the rules with that value of `inside`. A path that does not exist or cannot be reached
+// grants nothing. Rules stand for files, by whatever mount they are reached: what a mount of ours
+// does not cover may be opened before it.
+Done add_rules(int ruleset, const std::vector<LandlockRule>& rules, bool inside);
+
+// Confines this thread and its descendants, with what standard descriptors may open anew.
+Done apply_landlock(int ruleset);
 
 // Opens a path that must be canonical: no component may be a symbolic link (ELOOP).
 UniqueFd open_canonical(const std::string& path);

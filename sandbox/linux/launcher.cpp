@@ -50,7 +50,7 @@ Done close_all_but(std::vector<int> fds) {
   return {};
 }
 
-Done leave_host(const Prepared& prepared, int channel) {
+Done leave_host(const Prepared& prepared) {
   // A caller that changed its uid is not dumpable, and could then not write its own uid_map.
   if (::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) return failed(Step::start, errno);
   NamespaceOptions options;
@@ -59,13 +59,19 @@ Done leave_host(const Prepared& prepared, int channel) {
   options.gid = prepared.gid;
   if (Done done = enter_namespaces(options); !done) return done;
   if (Done done = die_with_parent(prepared.parent); !done) return done;
-  if (options.network) {
+  return empty_bounding_set();  // once, for I and C as well
+}
+
+// While I mounts: the command waits for GO, which comes after the last of this.
+Done make_network(const SandboxPlan& plan, int channel) {
+  if (plan.network != Network::open) {
     if (Done done = set_up_loopback(); !done) return done;
   }
+  if (plan.network == Network::proxied) return hand_over_sockets(plan, channel);
+  return {};
+}
 
-  if (prepared.plan.network == Network::proxied) {
-    if (Done done = hand_over_sockets(prepared.plan, channel); !done) return done;
-  }
+Done report_ready(int channel) {
   Report ready;
   ready.kind = Report::Kind::ready;
   if (!send_report(channel, ready)) return failed(Step::peer_gone, errno);
@@ -79,9 +85,11 @@ class JobFollower {
   JobFollower(const Prepared& prepared, int jobs, pid_t init, TerminalRelay* terminal)
       : prepared_(prepared), jobs_(jobs), init_(init), terminal_(terminal) {}
 
-  void follow() {
+  // False once I holds the other end no more.
+  bool follow() {
     char event = 0;
-    while (::read(jobs_, &event, 1) == 1) {
+    ssize_t size = 0;
+    while ((size = ::read(jobs_, &event, 1)) == 1) {
       switch (event) {
         case job_started:
           terminal_->start();
@@ -99,6 +107,7 @@ class JobFollower {
           stop(event);
       }
     }
+    return size != 0;
   }
 
   // What arrived on the user's terminal for the process group, where the command no longer is.
@@ -235,7 +244,8 @@ int serve(const Prepared& prepared, pid_t init, int jobs, std::vector<StdioCopy>
       signalfd_siginfo info;
       while (::read(received.get(), &info, sizeof info) > 0) follower.pass_on(info);
     }
-    if (polls[1].revents != 0) follower.follow();
+    // The end of I takes a while after that; its SIGCHLD says when it is over.
+    if (polls[1].revents != 0 && !follower.follow()) jobs = -1;
     for (std::size_t i = 0; i < copies.size(); ++i) {
       if (polls[i + 2].revents != 0) copies[i].step();
     }
@@ -271,7 +281,7 @@ void run_launcher(const Prepared& prepared, int channel, int go) {
     Done done = become(*prepared.plan.user, prepared.parent);
     if (!done) report_and_exit(channel, done.error());
   }
-  if (Done done = notify ? adopt_orphans() : leave_host(prepared, channel); !done) {
+  if (Done done = notify ? adopt_orphans() : leave_host(prepared); !done) {
     report_and_exit(channel, done.error());
   }
 
@@ -305,14 +315,21 @@ void run_launcher(const Prepared& prepared, int channel, int go) {
 
   jobs.write.reset();
   ::close(go);
-  ::close(channel);  // so that the parent sees the end of I
   stdio->replacement = {};
+  if (notify) {
+    if (!drop_held_capabilities()) ::_exit(125);  // I dies with us
+  } else {
+    Done done = make_network(prepared.plan, channel);
+    if (done) done = drop_capabilities();
+    if (done) done = report_ready(channel);
+    if (!done) report_and_exit(channel, done.error());  // I dies with us
+  }
+  ::close(channel);  // so that the parent sees the end of I
   std::optional<TerminalRelay> relay;
   if (*outer) {
     relay.emplace(std::move(terminal.outer), std::move(terminal.master), terminal.inner.foreground);
     terminal.inner = {};
   }
-  if (!(notify ? drop_held_capabilities() : drop_capabilities())) ::_exit(125);  // I dies with us
   const int code = serve(prepared, init, jobs.read.get(), stdio->copies, relay ? &*relay : nullptr,
                          observer ? &*observer : nullptr);
   if (notify) end_descendants({});  // none, unless I was killed

@@ -83,9 +83,12 @@ Done check_supervisor() {
 Done confine_without_namespaces(const Prepared& prepared, int supervisor) {
   if (Done done = drop_held_capabilities(); !done) return done;
   if (Done done = forbid_new_privileges(); !done) return done;
-  if (Done done = apply_landlock(prepared.notify->rules, prepared.notify->no_tcp); !done) {
-    return done;
+  tl::expected<UniqueFd, Failure> ruleset = make_ruleset(prepared.notify->no_tcp);
+  if (!ruleset) return tl::unexpected<Failure>(ruleset.error());
+  for (const bool inside : {false, true}) {  // nothing is mounted here
+    if (Done done = add_rules(ruleset->get(), prepared.notify->rules, inside); !done) return done;
   }
+  if (Done done = apply_landlock(ruleset->get()); !done) return done;
   Done installed = prepared.notify->supervised()
                        ? install_with_listener(prepared.filter, supervisor)
                        : install_filter(prepared.filter);
@@ -94,7 +97,18 @@ Done confine_without_namespaces(const Prepared& prepared, int supervisor) {
   return prepared.notify->supervised() ? check_supervisor() : Done();
 }
 
-Done confine(const Prepared& prepared, const StdioPlan& stdio, int supervisor) {
+// The parent has made the ruleset meanwhile, but for what was mounted here since.
+Done restrict_files(const Prepared& prepared, int go) {
+  const std::optional<Report> report = receive_report(go);
+  if (!report || report->kind != Report::Kind::ruleset || report->fds.size() != 1) {
+    return failed(Step::peer_gone, 0);
+  }
+  const int ruleset = report->fds[0].get();
+  if (Done done = add_rules(ruleset, prepared.rules, true); !done) return done;
+  return apply_landlock(ruleset);
+}
+
+Done confine(const Prepared& prepared, const StdioPlan& stdio, int go, int supervisor) {
   if (!prepared.plan.cwd.empty() && ::chdir(prepared.plan.cwd.c_str()) != 0) {
     return failed(Step::directory, errno, prepared.plan.cwd);
   }
@@ -105,7 +119,7 @@ Done confine(const Prepared& prepared, const StdioPlan& stdio, int supervisor) {
   if (prepared.notify) return confine_without_namespaces(prepared, supervisor);
   if (Done done = drop_capabilities(); !done) return done;
   if (Done done = forbid_new_privileges(); !done) return done;
-  if (Done done = apply_landlock(prepared.rules); !done) return done;
+  if (Done done = restrict_files(prepared, go); !done) return done;
   if (Done done = install_observer(prepared.observer); !done) return done;
   if (Done done = install_filter(prepared.filter); !done) return done;
   return check_self(false);
@@ -154,7 +168,7 @@ void execute(const Prepared& prepared, const std::vector<char*>& envp) {
 void run_payload(const Prepared& prepared, const StdioPlan& stdio, int channel, int go,
                  int supervisor, const InnerTerminal* terminal) {
   Done confined = terminal != nullptr ? join_terminal(*terminal) : Done();
-  if (confined) confined = confine(prepared, stdio, supervisor);
+  if (confined) confined = confine(prepared, stdio, go, supervisor);
   if (!confined) report_and_exit(channel, confined.error());
   if (supervisor >= 0) ::close(supervisor);
   std::string message;

@@ -57,8 +57,8 @@ struct JobPipe {
   UniqueFd read;
   UniqueFd write;
 };
-// From P to C: this byte, then names of variables to leave out, each with a NUL behind it; one
-// message.
+// From P to C: the ruleset (channel.hpp); then this byte and names of variables to leave out, each
+// with a NUL behind it, in one message.
 constexpr char go_byte = 1;
 constexpr std::size_t go_message_max = std::size_t{32} * 1024;
 

@@ -123,9 +123,10 @@ Done hand_over_sockets(const SandboxPlan& plan, int channel) {
   const Sender sender(channel);
   const Capture& capture = plan.capture;
   Socket proxy = bind_v4(SOCK_STREAM, plan.proxy.http, INADDR_LOOPBACK);
-  if (Done sent = sender.send(SocketRole::proxy, std::move(proxy)); !sent) return sent;
   tl::expected<bool, Failure> redirected = redirect_all(capture, sender);
   if (!redirected) return tl::unexpected<Failure>(redirected.error());
+  // After what takes long, so that the parent is woken once.
+  if (Done sent = sender.send(SocketRole::proxy, std::move(proxy)); !sent) return sent;
   if (Done sent = listen_for_captured(capture, *redirected, sender); !sent) return sent;
   if (!capture.dns) return {};
   if (Done sent = sender.send(SocketRole::dns_udp, bind_everywhere(SOCK_DGRAM, dns_port)); !sent) {

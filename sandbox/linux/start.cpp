@@ -15,6 +15,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <span>
 
 #include "sandbox/linux/channel.hpp"
 #include "sandbox/linux/paths.hpp"
@@ -63,6 +64,7 @@ class LinuxChannel final : public SandboxChannel {
   int pidfd() const override { return pidfd_.get(); }
   Result<void> await_ready(const SandboxPlan& plan);
   Result<void> withhold(const std::vector<std::string>& names) override;
+  Result<void> send_ruleset(const std::vector<LandlockRule>& rules);
   Result<void> go() override;
   Result<void> signal(int number) override;
   int inner_sockets_fd() const override { return channel_.get(); }
@@ -80,6 +82,7 @@ class LinuxChannel final : public SandboxChannel {
 
  private:
   Result<void> adopt(Report report);
+  bool is_of_another_namespace(int listener) const;
   // The first report of a failure is the cause of those that follow.
   void keep(Report report) {
     bool decided = last_ && last_->kind != Report::Kind::exited;
@@ -94,6 +97,7 @@ class LinuxChannel final : public SandboxChannel {
   }
 
   pid_t launcher_;
+  std::uint64_t namespace_ = 0;  // our own, of the network; 0: not known, so nothing is taken
   UniqueFd pidfd_;
   UniqueFd channel_;
   UniqueFd go_;
@@ -117,16 +121,20 @@ std::uint64_t namespace_cookie(int socket) {
   return cookie;
 }
 
+std::uint64_t own_namespace_cookie() {
+  UniqueFd own(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  return own ? namespace_cookie(own.get()) : 0;
+}
+
 // A listener in our own namespace would be one that the whole host can reach, and a sandbox that
 // can reach the whole host.
-bool is_of_another_namespace(int listener) {
-  UniqueFd own(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  std::uint64_t ours = own ? namespace_cookie(own.get()) : 0;
+bool LinuxChannel::is_of_another_namespace(int listener) const {
   std::uint64_t theirs = namespace_cookie(listener);
-  return ours != 0 && theirs != 0 && ours != theirs;
+  return namespace_ != 0 && theirs != 0 && namespace_ != theirs;
 }
 
 Result<void> LinuxChannel::await_ready(const SandboxPlan& plan) {
+  namespace_ = own_namespace_cookie();
   for (;;) {
     pollfd poll = {channel_.get(), POLLIN, 0};
     int count = ::poll(&poll, 1, static_cast<int>(ready_deadline.count()));
@@ -182,6 +190,21 @@ Result<void> LinuxChannel::withhold(const std::vector<std::string>& names) {
   for (const std::string& name : names) go_message_.append(name).push_back('\0');
   if (go_message_.size() <= go_message_max) return {};
   return fail(ErrorCode::bad_input, "too many variables hold a key", "unset them");
+}
+
+// While L makes the namespaces, rather than by C when everybody waits for it.
+Result<void> LinuxChannel::send_ruleset(const std::vector<LandlockRule>& rules) {
+  const tl::expected<UniqueFd, Failure> ruleset = make_ruleset();
+  if (!ruleset) return fail(explain(ruleset.error()));
+  if (Done added = add_rules(ruleset->get(), rules, false); !added) {
+    return fail(explain(added.error()));
+  }
+  Report report;
+  report.kind = Report::Kind::ruleset;
+  const int fd = ruleset->get();
+  // EPIPE: set-up has failed meanwhile; await_ready() hears why.
+  if (send_report(go_.get(), report, std::span(&fd, 1)) || errno == EPIPE) return {};
+  return fail(errno_error(errno, "cannot send the file rules"));
 }
 
 Result<void> LinuxChannel::go() {
@@ -395,8 +418,11 @@ Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan) {
     return fail(explain({Step::self_check, errno, "this process stays dumpable"}));
   }
   if (channel->pidfd() < 0) return fail(explain({Step::start, errno, "pidfd_open"}));
-  Result<void> ready = channel->await_ready(plan);
-  if (!ready) return fail(ready.error());
+  Result<void> sent;
+  if (!prepared.notify) sent = channel->send_ruleset(prepared.rules);
+  // Where L failed as well, its reason goes deeper: another sandbox around this one, for instance.
+  if (Result<void> ready = channel->await_ready(plan); !ready) return fail(ready.error());
+  if (!sent) return fail(sent.error());
   return channel;
 }
 

@@ -56,3 +56,25 @@ TEST_CASE("many paths have the canonical forms that each has by itself") {
   CHECK(paths.of("/none-at-the-root") == "/none-at-the-root");
   CHECK(paths.of("relative") == canonical_path("relative"));
 }
+
+TEST_CASE("a look at a path says whether it is there, a directory, and by which name a link") {
+  Home home;
+  home.directory("real/deep");
+  home.file("real/file", "x");
+  const std::string root = home.path("");
+  std::filesystem::create_symlink("real", root + "/link");
+  std::filesystem::create_symlink("nowhere", root + "/real/dangling");
+  CanonicalPaths paths;
+  CHECK(paths.find(root + "/real/deep").directory);
+  CHECK(paths.find(root + "/link/deep").link.empty());
+  CHECK(paths.find(root + "/link").link == canonical_path(root) + "/link");
+  CHECK(paths.find(root + "/link").directory);
+  CHECK(paths.find(root + "/link/file").exists);
+  CHECK_FALSE(paths.find(root + "/link/file").directory);
+  CHECK(paths.find(root + "/link/dangling").link == home.path("real/dangling"));
+  CHECK_FALSE(paths.find(root + "/link/dangling").exists);
+  CHECK_FALSE(paths.find(root + "/none").exists);
+  CHECK(paths.find(root + "/none").link.empty());
+  CHECK(paths.find(root + "/real/../link").link == canonical_path(root) + "/link");
+  CHECK(paths.find(root + "/real/deep/..").directory);
+}

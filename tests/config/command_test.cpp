@@ -93,6 +93,25 @@ TEST_CASE("a pyenv shim brings pyenv's root, a version's program only that versi
   CHECK_FALSE(grants_anything_at(list, home.path("project/.venv")));
 }
 
+TEST_CASE("a program in a built-in group's directory needs no runtime, one that it leads to may") {
+  Home home;
+  home.file("home/.pyenv/versions/3.12.1/bin/python3.12", "x", 0755);
+  home.link("usr/bin/python3", home.path("home/.pyenv/versions/3.12.1/bin/python3.12"));
+  home.file("usr/bin/tool", "x", 0755);
+  home.variables["CONDA_PREFIX"] = home.path("usr");
+  const std::vector<PathGrant> group = {{home.path("usr/bin"), Access::read, false, true, "group"}};
+  const ResolvedCommand tool = command(home.path("usr/bin/tool"), home);
+  CHECK(grants(runtime_grants(tool, home.user()), home.path("usr"), "runtime conda"));
+  const std::vector<PathGrant> alone = runtime_grants(tool, home.user(), group);
+  REQUIRE(alone.size() == 1);
+  CHECK(alone[0].path == home.path("usr/bin/tool"));
+  CHECK(grants(runtime_grants(command(home.path("usr/bin/python3"), home), home.user(), group),
+               home.path("home/.pyenv/versions/3.12.1"), "runtime pyenv 3.12.1"));
+  // A directory that the user granted says nothing about what the program needs.
+  const std::vector<PathGrant> own = {{home.path("usr/bin"), Access::read, false, false, "--read"}};
+  CHECK(grants(runtime_grants(tool, home.user(), own), home.path("usr"), "runtime conda"));
+}
+
 TEST_CASE("each known way of installing brings its own tree and no more") {
   struct Case {
     const char* program;

@@ -430,6 +430,11 @@ TEST_CASE("variables expand, and .. after a link is what the kernel says") {
   CHECK(*expand_path("l/../x", user) == home.path("deep/x"));
   CHECK(normal_path("/a//b/./../c/", "/") == "/a/c");
   CHECK(normal_path("../../..", "/a") == "/");
+  CHECK(normal_path("/a/.b/..c/...", "/") == "/a/.b/..c/...");
+  CHECK(normal_path("/a/.b/.", "/") == "/a/.b");
+  CHECK(normal_path("/a/.b/..", "/") == "/a");
+  CHECK(normal_path("//a/b/", "/") == "/a/b");
+  CHECK(normal_path("/", "/a") == "/");
   CHECK(lies_in("/a/b", "/a"));
   CHECK(canonical_path("/..nothing/x") == "/..nothing/x");
   CHECK(canonical_path("/nothing/../nothing/./y/") == "/nothing/y");

@@ -191,7 +191,9 @@ TEST_CASE("a launcher killed before pid 1 is set up leaves no command running") 
       Outcome outcome = run(shell("sleep " + seconds), user, [&](SandboxChannel& channel) {
         pid_t launcher = std::stoi(read_text("/proc/thread-self/children"));
         (void)channel.go();
-        for (volatile int delay = 0; delay < round * 2000; delay = delay + 1) {
+        for (volatile int delay = 0; delay < round * 2000;) {
+          const int next = delay + 1;
+          delay = next;
         }
         ::kill(launcher, SIGKILL);
         return channel.wait();
