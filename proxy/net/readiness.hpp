@@ -26,12 +26,12 @@ class Waiter {
   virtual void ready(const ErrorCodeSys& code) = 0;
   // The context is being destroyed, and ready() will not be called.
   virtual void drop() noexcept {}
+  virtual ~Waiter() = default;
+  Waiter(const Waiter&) = delete;
+  Waiter& operator=(const Waiter&) = delete;
 
  protected:
   Waiter() = default;
-  Waiter(const Waiter&) = delete;
-  Waiter& operator=(const Waiter&) = delete;
-  ~Waiter() = default;
 
  private:
   friend class Readiness;
