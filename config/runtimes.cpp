@@ -139,7 +139,8 @@ class Finder {
 
   bool lies_in_granted(const std::string& place) const {
     return std::any_of(granted_.begin(), granted_.end(), [&](const PathGrant& grant) {
-      return grant.system && !grant.file && lies_in(place, grant.path);
+      const bool read = grant.access != Access::write;
+      return grant.system && read && !grant.file && lies_in(place, grant.path);
     });
   }
 

@@ -24,7 +24,10 @@ Awaitable<Result<std::string>> read_answer(TcpStream& stream) {
     if (!readable) co_return fail(readable.error());
     const ssize_t count =
         ::recv(stream.native_handle(), peeked.data(), peeked.size(), MSG_PEEK | MSG_DONTWAIT);
-    if (count < 0 && errno == EAGAIN) continue;
+    if (count < 0 && errno == EAGAIN) {
+      stream.readiness().is_dry();
+      continue;
+    }
     if (count <= 0) {
       co_return fail(chain_error(ErrorCode::closed, "the upstream proxy closed without an answer"));
     }

@@ -16,8 +16,15 @@ namespace {
 using Clock = std::chrono::steady_clock;  // the same in every process of a machine
 
 constexpr std::size_t ports = 65536;
+constexpr std::size_t entries = 2 * ports;
 constexpr std::uint32_t registered_bit = 1U << 31;
 constexpr std::uint32_t v4_bit = 1U << 30;
+
+// The same port of two addresses that follow each other has two places: connections from the first
+// may still wait to be accepted.
+std::size_t place_of(const Source& source) {
+  return source.port + ((source.address & Source::turn_bit) != 0 ? ports : 0);
+}
 
 std::uint32_t seconds_now() {
   auto since_boot =
@@ -42,7 +49,7 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 
 Result<std::shared_ptr<RegisteredPorts>> RegisteredPorts::make(std::chrono::seconds expires_after) {
   // Touched page by page as ports are used.
-  void* memory = ::mmap(nullptr, ports * sizeof(Entry), PROT_READ | PROT_WRITE,
+  void* memory = ::mmap(nullptr, entries * sizeof(Entry), PROT_READ | PROT_WRITE,
                         MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) {
     return fail(errno_error(errno, "cannot map the table of connections made for the command"));
@@ -52,11 +59,11 @@ Result<std::shared_ptr<RegisteredPorts>> RegisteredPorts::make(std::chrono::seco
 }
 
 RegisteredPorts::~RegisteredPorts() {
-  ::munmap(entries_, ports * sizeof(Entry));
+  ::munmap(entries_, entries * sizeof(Entry));
 }
 
 void RegisteredPorts::add(const Source& source, const Destination& destination) {
-  Entry& entry = entries_[source.port];
+  Entry& entry = entries_[place_of(source)];
   std::array<std::uint64_t, 2> words = {};
   std::memcpy(words.data(), destination.address.bytes().data(), sizeof words);
   entry.state.store(0, std::memory_order_relaxed);
@@ -69,11 +76,11 @@ void RegisteredPorts::add(const Source& source, const Destination& destination) 
 }
 
 void RegisteredPorts::remove(const Source& source) {
-  entries_[source.port].state.store(0, std::memory_order_release);
+  entries_[place_of(source)].state.store(0, std::memory_order_release);
 }
 
 std::optional<Destination> RegisteredPorts::take(const Source& source) {
-  Entry& entry = entries_[source.port];
+  Entry& entry = entries_[place_of(source)];
   // Looked at before it is taken, so that a stranger from another address takes nothing away.
   if (entry.source.load(std::memory_order_relaxed) != source.address) return std::nullopt;
   std::uint32_t state = entry.state.exchange(0, std::memory_order_acquire);
@@ -106,7 +113,7 @@ std::optional<Destination> RegisteredPorts::take_for(int accepted_socket) {
 }
 
 void RegisteredPorts::withhold_from_children() {
-  ::madvise(entries_, ports * sizeof(Entry), MADV_DONTFORK);
+  ::madvise(entries_, entries * sizeof(Entry), MADV_DONTFORK);
 }
 
 }  // namespace nono::sandbox

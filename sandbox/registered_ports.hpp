@@ -23,14 +23,18 @@ struct Destination {
 
 // A connection's own end, on the host's loopback: both in host byte order.
 struct Source {
+  // Differs between an address and the one that is used after it.
+  static constexpr std::uint32_t turn_bit = 2;
+
   std::uint32_t address = 0x7f000001;
   std::uint16_t port = 0;
 };
 
-// One place for each port, in memory that processes forked after make() share. The supervisor
-// writes an entry before it connects from that port; whoever accepts the connection takes it.
-// A connection whose port was not registered is a stranger's. Bounded by the number of ports, and
-// entries that nobody took expire. Any thread, any of those processes; nothing blocks.
+// One place for each port of an address and of the one used after it, in memory that processes
+// forked after make() share. The supervisor writes an entry before it connects from that port;
+// whoever accepts the connection takes it. A connection whose port was not registered is a
+// stranger's. Bounded by the number of ports, and entries that nobody took expire. Any thread, any
+// of those processes; nothing blocks.
 class RegisteredPorts {
  public:
   static constexpr std::chrono::seconds usual_time{30};

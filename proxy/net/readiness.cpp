@@ -62,7 +62,7 @@ std::uint64_t Poller::add(int fd, Readiness& who) {
   const std::uint32_t at = free_.back();
   Place& place = places_[at];
   epoll_event watched{};
-  watched.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+  watched.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
   watched.data.u64 = std::uint64_t{place.number} << 32U | at;
   if (::epoll_ctl(descriptor_.native_handle(), EPOLL_CTL_ADD, fd, &watched) != 0) return 0;
   free_.pop_back();
@@ -84,7 +84,7 @@ Readiness* Poller::find(std::uint64_t name) const noexcept {
 }
 
 void Poller::waits_more() {
-  ++waits_;
+  if (waits_++ == 0 && !looking_) told_all_ = false;
   if (!watching_ && !looking_) watch();
 }
 
@@ -107,7 +107,8 @@ void Poller::look() {
   std::array<epoll_event, events_at_once> events;
   const int count = ::epoll_wait(descriptor_.native_handle(), events.data(), events.size(), 0);
   looking_ = true;
-  if (++looks_ == 0) ++looks_;
+  ++looks_;
+  told_all_ = count >= 0 && count < static_cast<int>(events.size());
   const OnExit looked([this] { looking_ = false; });
   for (int at = 0; at < count; ++at) {
     const epoll_event& event = events[static_cast<std::size_t>(at)];
@@ -142,6 +143,7 @@ Waiter* Readiness::take(Waiter*& list) {
 void Readiness::happened(std::uint32_t events) {
   if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) flags_ |= can_read;
   if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) flags_ |= ended;
+  if ((events & EPOLLPRI) != 0) flags_ |= urgent;
   if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) flags_ |= can_write;
   // The last one is told at once, and may end this socket: nothing of it is touched behind that.
   Waiter* last = nullptr;

@@ -56,8 +56,11 @@ class Poller final : public net::execution_context::service {
   // How many waits there are; with none, the context may run out of work.
   void waits_more();
   void waits_less();
-  // Which look is the last one that was had, 0 while nobody waits and so nobody looks.
-  std::uint32_t last_look() const { return waits_ > 0 ? looks_ : 0; }
+  // Which look is the last one that was had.
+  std::uint32_t last_look() const { return looks_; }
+  // Whether that told of all there was, and somebody has waited ever since: while nobody does,
+  // nobody looks.
+  bool knows_all() const { return waits_ > 0 && told_all_; }
 
  private:
   // A closed socket's events may still come, of this round or where somebody else holds the same
@@ -75,9 +78,10 @@ class Poller final : public net::execution_context::service {
   std::vector<Place> places_;
   std::vector<std::uint32_t> free_;
   std::size_t waits_ = 0;
-  std::uint32_t looks_ = 1;
+  std::uint32_t looks_ = 0;
   bool watching_ = false;
   bool looking_ = false;
+  bool told_all_ = false;
 };
 
 // One socket's. Not to be moved: the poller knows it by its address. It ends before the socket is
@@ -96,19 +100,19 @@ class Readiness {
   void is_dry() { flags_ &= static_cast<std::uint8_t>(~can_read); }
   // A receive got `got` of `asked` bytes. Less is all there was, for TCP (on Unix sockets it may be
   // what came with descriptors). After the peer's end or an error there is always something to be
-  // read: that.
+  // read: that. And a receive stops in front of urgent data, whatever is behind it.
   void received(std::size_t got, std::size_t asked) {
-    if (got < asked && (flags_ & (ended | asks_again)) == 0) is_dry();
+    if (got < asked && (flags_ & (ended | asks_again | urgent)) == 0) is_dry();
     received_at_ = poller_.last_look();
   }
   // Whether the kernel has been looked to since the last receive: what is known may be of before
   // otherwise.
-  bool is_current() const {
-    return poller_.last_look() != 0 && poller_.last_look() != received_at_;
-  }
+  bool is_current() const { return poller_.knows_all() && poller_.last_look() != received_at_; }
   // The next receive tries, whatever is known.
   void may_be_readable() { flags_ |= can_read; }
   void is_no_tcp() { flags_ |= asks_again; }
+  // Whether there was urgent data (RFC 6093), which splice(2) does not get past.
+  bool had_urgent() const { return (flags_ & urgent) != 0; }
   // A send found no room.
   void is_full() { flags_ &= static_cast<std::uint8_t>(~can_write); }
 
@@ -122,7 +126,7 @@ class Readiness {
 
  private:
   friend class Poller;
-  static constexpr std::uint8_t can_read = 1, can_write = 2, ended = 4, asks_again = 8;
+  static constexpr std::uint8_t can_read = 1, can_write = 2, ended = 4, asks_again = 8, urgent = 16;
   void await(Waiter*& list, Waiter& waiter, bool at_once);
   void happened(std::uint32_t events);
   void drop_waits() noexcept;
@@ -135,8 +139,8 @@ class Readiness {
   Waiter* readers_ = nullptr;
   Waiter* writers_ = nullptr;
   std::uint64_t name_;
-  std::uint32_t received_at_ = 0;
-  ErrorCodeSys failure_;  // where it cannot be watched
+  std::uint32_t received_at_ = poller_.last_look();  // or made
+  ErrorCodeSys failure_;                             // where it cannot be watched
   std::uint8_t flags_ = can_write;
 };
 

@@ -38,10 +38,6 @@ Shared& shared() {
   return *of_thread;
 }
 
-bool try_again(int error) {
-  return error == EAGAIN || error == EINTR;
-}
-
 // One tunnel. Lives in the coroutine frame of relay() until both directions are done, so the
 // handlers below may hold plain references.
 class Relay final : private Expiring {
@@ -197,17 +193,23 @@ class Relay final : private Expiring {
 
   Step splice_once(Direction& way) {
     if (!way.from.readiness().readable()) return Step::dry;
+    if (way.from.readiness().had_urgent()) return copy_from_now_on(way);
     if (!way.pipe) way.pipe = shared().pipes.take();
     if (!way.pipe) return copy_once(way);
     const ssize_t count = way.pipe->fill(way.from.native_handle());
     if (count < 0 && (errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP)) {
-      way.unspliceable = true;
-      way.bulk = false;
-      return copy_once(way);
+      return copy_from_now_on(way);
     }
-    if (count <= 0) return nothing_came(way, count);
+    if (count == 0) return copy_once(way);  // the end, or urgent data in front of it
+    if (count < 0) return nothing_came(way, count);
     weigh(way, static_cast<std::size_t>(count));
     return pour(way) ? Step::moved : Step::parted;
+  }
+
+  Step copy_from_now_on(Direction& way) {
+    way.unspliceable = true;
+    way.bulk = false;
+    return copy_once(way);
   }
 
   // A read that brought nothing: why.
@@ -230,7 +232,7 @@ class Relay final : private Expiring {
   bool send(Direction& way, std::string_view data) {
     data.remove_prefix(send_some(way, data));
     if (data.empty()) return true;
-    if (!try_again(errno)) {
+    if (errno != EAGAIN) {
       broke(way);
       return false;
     }
@@ -246,6 +248,7 @@ class Relay final : private Expiring {
     while (taken < data.size()) {
       const ssize_t count = ::send(way.to.native_handle(), data.data() + taken, data.size() - taken,
                                    MSG_NOSIGNAL | MSG_DONTWAIT);
+      if (count < 0 && errno == EINTR) continue;
       if (count < 0) break;
       taken += static_cast<std::size_t>(count);
     }
@@ -261,7 +264,8 @@ class Relay final : private Expiring {
         way.moved += static_cast<std::uint64_t>(count);
         continue;
       }
-      if (count < 0 && try_again(errno)) {
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0 && errno == EAGAIN) {
         wait_for_room(way);
       } else {
         broke(way);
@@ -283,7 +287,7 @@ class Relay final : private Expiring {
       way.unsent.reset();
       return true;
     }
-    if (try_again(errno)) {
+    if (errno == EAGAIN) {
       wait_for_room(way);
     } else {
       broke(way);

@@ -50,8 +50,8 @@ class RelayMeter {
 // are bytes already received from the client. With a `judge` nothing of the client's goes upstream
 // before its verdict, and it is freed once it lets the client pass; the upstream's bytes flow at
 // once, for protocols in which the server speaks first. On return the upstream is closed, and the
-// client unless the end is `refused`. Closing the client's stream, or both, from outside ends the
-// relay at once; the upstream's alone, once what came from it is sent. Bytes
+// client unless the end is `refused`. Closing both streams from outside ends the relay at
+// once; one alone, once what is under way to the other is sent. Bytes
 // count once the receiving socket has taken them. All arguments must outlive the await; SIGPIPE
 // must be ignored.
 Awaitable<RelayResult> relay(TcpStream& client, TcpStream& upstream, std::string_view early,

@@ -55,12 +55,15 @@ int link_read(BIO* bio, char* out, int size) {
 int link_write(BIO* bio, const char* data, int size) {
   TlsLink& link = link_behind(bio);
   BIO_clear_retry_flags(bio);
-  const ssize_t count =
-      ::send(link.tcp.native_handle(), data, static_cast<std::size_t>(std::max(size, 0)),
-             MSG_DONTWAIT | MSG_NOSIGNAL | (link.more ? MSG_MORE : 0));
+  const auto wanted = static_cast<std::size_t>(std::max(size, 0));
+  const int flags = MSG_DONTWAIT | MSG_NOSIGNAL | (link.more ? MSG_MORE : 0);
+  ssize_t count = 0;
+  do {
+    count = ::send(link.tcp.native_handle(), data, wanted, flags);
+  } while (count < 0 && errno == EINTR);
   if (count < 0) {
     link.saved_errno = errno;
-    if (errno == EAGAIN || errno == EINTR) BIO_set_retry_write(bio);
+    if (errno == EAGAIN) BIO_set_retry_write(bio);
     return -1;
   }
   return static_cast<int>(count);

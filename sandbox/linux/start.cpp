@@ -83,6 +83,7 @@ class LinuxChannel final : public SandboxChannel {
  private:
   Result<void> adopt(Report report);
   bool is_of_another_namespace(int listener) const;
+  Error ended_early() const;
   // The first report of a failure is the cause of those that follow.
   void keep(Report report) {
     bool decided = last_ && last_->kind != Report::Kind::exited;
@@ -133,6 +134,16 @@ bool LinuxChannel::is_of_another_namespace(int listener) const {
   return namespace_ != 0 && theirs != 0 && namespace_ != theirs;
 }
 
+// Before the command was to start: L, I or C, without a word of why.
+Error LinuxChannel::ended_early() const {
+  if (!group_.ran_out_of_memory()) {
+    return explain({Step::peer_gone, 0, "a process of it ended early"});
+  }
+  return {Side::self, ErrorCode::not_supported,
+          "cannot sandbox: the limit of memory was reached before the command could start",
+          "allow more with --memory"};
+}
+
 Result<void> LinuxChannel::await_ready(const SandboxPlan& plan) {
   namespace_ = own_namespace_cookie();
   for (;;) {
@@ -140,7 +151,7 @@ Result<void> LinuxChannel::await_ready(const SandboxPlan& plan) {
     int count = ::poll(&poll, 1, static_cast<int>(ready_deadline.count()));
     if (count == 0) return fail(explain({Step::start, ETIMEDOUT, "no answer from the launcher"}));
     std::optional<Report> report = receive_report(channel_.get());
-    if (!report) return fail(explain({Step::peer_gone, 0, "the launcher ended early"}));
+    if (!report || report->kind == Report::Kind::exited) return fail(ended_early());
     if (report->kind == Report::Kind::ready) break;
     if (report->kind != Report::Kind::sockets) return fail(explain(report->failure));
     if (Result<void> adopted = adopt(std::move(*report)); !adopted) return adopted;
@@ -212,8 +223,8 @@ Result<void> LinuxChannel::go() {
   if (go_) size = ::send(go_.get(), go_message_.data(), go_message_.size(), MSG_NOSIGNAL);
   int saved_errno = errno;
   go_.reset();
-  // EPIPE: set-up has failed meanwhile; wait() knows why.
-  if (size > 0 || saved_errno == EPIPE) return {};
+  // Set-up has failed meanwhile, with the ruleset taken or not; wait() knows why.
+  if (size > 0 || saved_errno == EPIPE || saved_errno == ECONNRESET) return {};
   return fail(errno_error(saved_errno, "cannot start the sandboxed command"));
 }
 

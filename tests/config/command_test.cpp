@@ -107,6 +107,10 @@ TEST_CASE("a program in a built-in group's directory needs no runtime, one that 
   CHECK(alone[0].path == home.path("usr/bin/tool"));
   CHECK(grants(runtime_grants(command(home.path("usr/bin/python3"), home), home.user(), group),
                home.path("home/.pyenv/versions/3.12.1"), "runtime pyenv 3.12.1"));
+  // Nor does one that may be written and not read.
+  const std::vector<PathGrant> written = {
+      {home.path("usr/bin"), Access::write, false, true, "group"}};
+  CHECK(grants(runtime_grants(tool, home.user(), written), home.path("usr"), "runtime conda"));
   // A directory that the user granted says nothing about what the program needs.
   const std::vector<PathGrant> own = {{home.path("usr/bin"), Access::read, false, false, "--read"}};
   CHECK(grants(runtime_grants(tool, home.user(), own), home.path("usr"), "runtime conda"));

@@ -8,6 +8,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <catch2/catch.hpp>
+#include <deque>
 #include <optional>
 
 #include "tests/net/fixture.hpp"
@@ -223,6 +224,54 @@ TEST_CASE("a socket that cannot be watched fails whoever waits for it") {
   run(io);
   CHECK(told.times == 1);
   CHECK(told.last == ErrorCodeSys(EPERM, boost::system::system_category()));
+}
+
+TEST_CASE("what is known is not current before a look that came behind the last receive") {
+  Scene scene;
+  SocketPair other = tcp_pair();
+  Readiness elsewhere(net::use_service<Poller>(scene.io), other.inner.get());
+  Told told, other_told;
+  scene.readiness->await_read(told);
+  write_text(scene.outer.get(), "abc");
+  run(scene.io);
+  CHECK(scene.receive(100) == 3);  // while nobody waits for anything
+  scene.outer.reset();
+  elsewhere.await_read(other_told);  // and now somebody does
+  CHECK_FALSE(scene.readiness->is_current());
+  run(scene.io);
+  CHECK(scene.readiness->readable());
+  elsewhere.close();
+  run(scene.io);
+}
+
+TEST_CASE("what is known is not current while one look could not take all there was") {
+  Scene scene;
+  Told told;
+  scene.readiness->await_read(told);
+  write_text(scene.outer.get(), "abc");
+  run(scene.io);
+  CHECK(scene.receive(100) == 3);
+  struct Other {
+    explicit Other(Poller& poller) : readiness(poller, pair.inner.get()) {}
+    SocketPair pair = tcp_pair();
+    Readiness readiness;
+    Told told;
+  };
+  std::deque<Other> others;
+  for (int at = 0; at < 64; ++at) {
+    others.emplace_back(net::use_service<Poller>(scene.io));
+    others.back().readiness.await_read(others.back().told);
+  }
+  Other quiet(net::use_service<Poller>(scene.io));
+  quiet.readiness.await_read(quiet.told);
+  run(scene.io);  // each is told of as having room
+  for (Other& other : others) write_text(other.pair.outer.get(), "x");
+  scene.outer.reset();
+  scene.io.restart();
+  while (others.front().told.times == 0) REQUIRE(scene.io.run_one_for(5s) == 1);
+  CHECK((scene.readiness->readable() || !scene.readiness->is_current()));
+  quiet.readiness.close();
+  run(scene.io);
 }
 
 TEST_CASE("with nobody waiting the context has nothing left to do") {

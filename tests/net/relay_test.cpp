@@ -456,3 +456,17 @@ TEST_CASE("the server may speak first while the client's first bytes are awaited
   peers.join();
   CHECK(found.none());
 }
+
+TEST_CASE("streams closed from outside end the relay while it waits for room upstream") {
+  RelayScene scene;
+  scene.limits.idle = 3s;
+  std::thread sending([&] { write_pattern(scene.client(), 1024 * mib); });  // which nobody reads
+  SteadyTimer full(scene.io().get_executor(), 300ms);
+  full.async_wait([&](const ErrorCodeSys&) {
+    scene.client_stream().close();
+    scene.upstream_stream().close();
+  });
+  const RelayResult result = scene.run();
+  sending.join();
+  CHECK(result.end == RelayEnd::reset);
+}

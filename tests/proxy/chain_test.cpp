@@ -1,5 +1,12 @@
+#include "proxy/chain.hpp"
+
 #include <fmt/format.h>
+#include <sys/socket.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <catch2/catch.hpp>
+#include <optional>
 
 #include "config/upstream_proxy.hpp"
 #include "tests/proxy/fixture.hpp"
@@ -172,6 +179,33 @@ TEST_CASE("an upstream proxy is read strictly, and no error repeats its password
   REQUIRE_FALSE(bypasses(*proxy, *parse_host("in.example")));
   REQUIRE_FALSE(bypasses(*proxy, *parse_host("evilin.example")));
   REQUIRE(bypasses(*proxy, *parse_host("10.1.2.3")));
+}
+
+TEST_CASE("an upstream proxy that stops in the middle of its answer costs nothing meanwhile") {
+  net::io_context io{1};
+  Deadlines deadlines(io.get_executor());
+  int ends[2];
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+  const UniqueFd peer(ends[1]);
+  TcpStream stream(UniqueFd(ends[0]), io.get_executor(), deadlines);
+  const auto parent = parse_upstream_proxy("http://127.0.0.1:3128", {});
+  const auto target = parse_host_port("allowed.example:443");
+  REQUIRE(parent);
+  REQUIRE(target);
+  std::optional<bool> through;
+  auto ask = [&]() -> Awaitable<void> {
+    const http::HeadLimits limits;
+    auto answered = co_await connect_through(stream, *parent, *target, limits);
+    through = answered.has_value();
+  };
+  net::co_spawn(io.get_executor(), ask(), net::detached);
+  const std::string_view half = "HTTP/1.1 200 OK\r\n";
+  REQUIRE(::send(peer.get(), half.data(), half.size(), MSG_NOSIGNAL) ==
+          static_cast<ssize_t>(half.size()));
+  CHECK(io.run_for(std::chrono::milliseconds(200)) < 50);  // handlers
+  REQUIRE(::send(peer.get(), "\r\n", 2, MSG_NOSIGNAL) == 2);
+  io.run_for(std::chrono::seconds(5));
+  CHECK(through == true);
 }
 
 }  // namespace nono::test

@@ -150,6 +150,29 @@ TEST_CASE("a command that takes too much memory is killed, and the parent goes o
   }
 }
 
+TEST_CASE("a memory limit too low for the sandbox itself is named as what ended it") {
+  const Alone alone;
+  for (User user : users()) {
+    if (!can_sandbox(user)) return;
+    Delegated delegated(user);
+    ResourceLimits limits;
+    limits.memory_bytes = 48 * mebibyte;
+    if (!can_limit(user, limits, "a memory limit")) continue;
+    limits.memory_bytes = mebibyte / 2;
+    SandboxPlan plan = shell("echo ran");
+    plan.limits = limits;
+    Outcome outcome = run(plan, user);
+    INFO(describe(outcome));
+    // Where that is depends on how much each process takes before it does anything.
+    const bool named = outcome.ok ? outcome.problem == "out of memory"
+                                  : outcome.error.find("limit of memory") != std::string::npos &&
+                                        outcome.fix.find("--memory") != std::string::npos;
+    CHECK(named);
+    CHECK(outcome.out.empty());
+    CHECK(groups_left().empty());
+  }
+}
+
 TEST_CASE("the private temporary directories count against the memory limit") {
   const Alone alone;
   for (User user : users()) {

@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "sandbox/linux/notify/loopback_socket.hpp"
 #include "sandbox/linux/notify/route.hpp"
 #include "sandbox/linux/seccomp.hpp"
 #include "sandbox/linux/uapi.hpp"
@@ -211,4 +212,33 @@ TEST_CASE("a registered port is taken once, by its own source, from any process"
   REQUIRE(expired);
   (*expired)->add({INADDR_LOOPBACK, 40000}, first);
   CHECK_FALSE((*expired)->take({INADDR_LOOPBACK, 40000}));
+}
+
+TEST_CASE("a port of the next address leaves the connection from the same port before alone") {
+  Result<std::shared_ptr<RegisteredPorts>> made = RegisteredPorts::make();
+  REQUIRE(made);
+  RegisteredPorts& ports = **made;
+  LoopbackSources sources;
+  const auto bind_one = [&] {
+    const UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    return sources.bind(socket.get(), false);
+  };
+  const Destination first{*IpAddress::parse("192.0.2.1"), 443};
+  const Destination second{*IpAddress::parse("192.0.2.2"), 80};
+  std::optional<Source> source = bind_one();
+  constexpr int binds_max = 20000;
+  for (int change = 0; change < 2; ++change) {
+    REQUIRE(source);
+    const Source waiting = *source;  // connected, and not accepted yet
+    ports.add(waiting, first);
+    for (int i = 0; i < binds_max && source && source->address == waiting.address; ++i) {
+      source = bind_one();
+    }
+    REQUIRE(source);
+    REQUIRE(source->address != waiting.address);
+    const Source next{source->address, waiting.port};
+    ports.add(next, second);
+    CHECK(ports.take(waiting) == first);
+    CHECK(ports.take(next) == second);
+  }
 }

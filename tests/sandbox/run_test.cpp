@@ -90,6 +90,33 @@ TEST_CASE("a failing set-up step is an error that names the step and the remedy"
   }
 }
 
+TEST_CASE("what fails between the report that all is ready and GO is told as what it was") {
+  for (User user : users()) {
+    if (!can_sandbox(user)) return;
+    Directory granted(user, public_place());
+    SandboxPlan plan = shell("echo ran");
+    plan.network = Network::open;  // nothing for L to do: it is ready long before all is mounted
+    plan.cwd = "/no/such/directory";
+    constexpr int mounts = 60;
+    for (int i = 0; i < mounts; ++i) {
+      const std::string path = granted / std::to_string(i);
+      make_directory(path, user);
+      plan.grants.push_back({path, true, true, true});
+    }
+    Outcome outcome = run(plan, user, [](SandboxChannel& channel) {
+      pollfd ended = {channel.pidfd(), POLLIN, 0};
+      ::poll(&ended, 1, -1);
+      return go_and_wait(channel);
+    });
+    INFO(describe(outcome));
+    CHECK_FALSE(outcome.ok);
+    CHECK(outcome.error.find("enter the working directory (/no/such/directory)") !=
+          std::string::npos);
+    CHECK_FALSE(outcome.fix.empty());
+    CHECK(outcome.out.empty());
+  }
+}
+
 TEST_CASE("without user namespaces the sandbox refuses to start and says what to do") {
   for (User user : users()) {
     if (!can_sandbox(user)) return;

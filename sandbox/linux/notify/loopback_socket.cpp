@@ -119,7 +119,8 @@ bool bind_port(int socket, std::uint16_t port, bool v6) {
 }
 
 void LoopbackSources::change_address() {
-  address_ = another_loopback_address();
+  const std::uint32_t turn = ~address_ & Source::turn_bit;
+  address_ = (another_loopback_address() & ~Source::turn_bit) | turn;
   uses_left_ = uses_of_an_address;
 }
 
