@@ -187,7 +187,7 @@ TEST_CASE("an upstream proxy that stops in the middle of its answer costs nothin
   int ends[2];
   REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
   const UniqueFd peer(ends[1]);
-  TcpStream stream(UniqueFd(ends[0]), io.get_executor(), deadlines);
+  TcpStream stream{UniqueFd(ends[0]), io.get_executor(), deadlines};
   const auto parent = parse_upstream_proxy("http://127.0.0.1:3128", {});
   const auto target = parse_host_port("allowed.example:443");
   REQUIRE(parent);
