@@ -63,6 +63,15 @@ class Screen {
         at_most);
   }
 
+  // Whether another job than the leader's has the terminal, and is not stopped.
+  bool runs_a_job() const {
+    const pid_t job = ::tcgetpgrp(master_.get());
+    if (job <= 0 || job == pid_) return false;
+    const std::string stat = read_file("/proc/" + std::to_string(job) + "/stat");
+    const std::size_t name_end = stat.rfind(") ");
+    return name_end != std::string::npos && stat[name_end + 2] != 'T';
+  }
+
   // All of it, while what comes back is read as well.
   void type(std::string_view text) {
     while (!text.empty()) {
@@ -469,6 +478,7 @@ TEST_CASE("without namespaces Ctrl-Z, fg, Ctrl-C and a terminal that goes away d
     REQUIRE(screen.shows("ready> "));
     screen.type("fg\n");
     REQUIRE(screen.shows("$NONO run"));  // as the shell says what it continues
+    REQUIRE(eventually([&] { return screen.runs_a_job(); }));
   }
   screen.type("hello\n");
   CHECK(screen.shows("got:hello"));
