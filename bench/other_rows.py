@@ -31,8 +31,7 @@ def idle_bytes(bench, name, tunnels):
                                 preexec_fn=pinned(LOAD_CORE))
         if load.stdout.readline().strip() != "held":  # it gives up by itself after 30 s
             raise Failed(f"{tunnels} tunnels are not held: {load.stderr.read().strip()}")
-        # Buffers of the handshakes may be given back later (nono: once nothing has moved for two seconds): the least
-        # of four seconds counts.
+        # Buffers of the handshakes may be given back later: the least of four seconds counts.
         samples = []
         for _ in range(20):
             time.sleep(0.2)

@@ -63,7 +63,7 @@ def arguments():
 def machine():
     cpu = [line.split(":", 1)[1].strip() for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
            if line.startswith("model name")]
-    return {"cpu": cpu[0] if cpu else "unknown", "cores": len(CORES), "kernel": os.uname().release, "load": os.getloadavg()[0],
+    return {"cpu": cpu[0] if cpu else "unknown", "cores": len(CORES), "kernel": os.uname().release.split("-")[0], "load": os.getloadavg()[0],
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
 
 

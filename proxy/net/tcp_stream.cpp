@@ -26,6 +26,15 @@ void make_non_blocking(int socket) noexcept {
   if ((flags & O_NONBLOCK) == 0) ::fcntl(socket, F_SETFL, flags | O_NONBLOCK);
 }
 
+// What a coroutine awaits to be told by `await`. No coroutine itself: each message would pay for
+// it.
+auto told_by(Readiness& readiness, void (Readiness::*await)(Waiter&)) {
+  auto begin = [&readiness, await](auto handler) {
+    (readiness.*await)(*new Suspended(readiness, std::move(handler)));
+  };
+  return net::async_initiate<const AsResult, void(ErrorCodeSys)>(begin, as_result);
+}
+
 ErrorCodeSys system_error(int number) {
   return ErrorCodeSys(number, boost::system::system_category());
 }
@@ -101,20 +110,14 @@ Awaitable<Result<void>> TcpStream::write_all(std::span<const char> data) {
 
 Awaitable<Result<void>> TcpStream::wait_readable() {
   reads_at_once_ = 0;
-  auto begin = [this](auto handler) {
-    readiness_.await_read(*new Suspended(readiness_, std::move(handler)));
-  };
-  auto [code] = co_await net::async_initiate<const AsResult, void(ErrorCodeSys)>(begin, as_result);
+  auto [code] = co_await told_by(readiness_, &Readiness::await_read);
   if (code) co_return fail(error(code));
   co_return Result<void>{};
 }
 
 Awaitable<Result<void>> TcpStream::wait_writable() {
   readiness_.is_full();
-  auto begin = [this](auto handler) {
-    readiness_.await_write(*new Suspended(readiness_, std::move(handler)));
-  };
-  auto [code] = co_await net::async_initiate<const AsResult, void(ErrorCodeSys)>(begin, as_result);
+  auto [code] = co_await told_by(readiness_, &Readiness::await_write);
   if (code) co_return fail(error(code));
   co_return Result<void>{};
 }
