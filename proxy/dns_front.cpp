@@ -146,7 +146,7 @@ void DnsFront::record(const dns::StubDecision& decision) {
   if (made_up_ && !record.allowed && !record.host.empty()) {
     worker_.gateway().refusals.add(record);
   }
-  log.write(std::move(record));
+  log.write(record);
 }
 
 }  // namespace nono

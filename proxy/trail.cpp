@@ -109,7 +109,7 @@ Trail::~Trail() {
   record_.kind = audit::Kind::end;
   record_.time = std::chrono::system_clock::now();
   record_.duration = std::chrono::duration_cast<std::chrono::microseconds>(took);
-  gateway_.log->write(std::move(record_));
+  gateway_.log->write(record_);
 }
 
 }  // namespace nono

@@ -341,7 +341,7 @@ void Worker::turn_away(UniqueFd& socket, const Listener& listener, const Problem
   record.because.reason = Reason::limit;
   record.status = problem.status;
   record.detail = problem.detail;
-  gateway_.log->write(std::move(record));
+  gateway_.log->write(record);
   // Closing at once with a request unread would send RST and lose the answer; but a flood does not
   // get to hold descriptors.
   if (draining_ >= draining_max) return;

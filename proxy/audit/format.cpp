@@ -63,10 +63,7 @@ bool is_plain(std::string_view text) {
   return plain;
 }
 
-void begin_line(std::string& out, std::uint64_t sequence,
-                std::chrono::system_clock::time_point time, Kind kind) {
-  out += "{\"seq\":";
-  add_digits(out, sequence);
+void begin(std::string& out, std::chrono::system_clock::time_point time, Kind kind) {
   out += ",\"time\":\"";
   add_utc(out, time);
   out += '"';
@@ -156,8 +153,13 @@ void append_json_string(std::string& out, std::string_view text) {
   out += '"';
 }
 
-void append_open(std::string& out, const Record& record, std::uint64_t sequence) {
-  begin_line(out, sequence, record.time, record.kind);
+void append_number(std::string& out, std::uint64_t sequence) {
+  out += "{\"seq\":";
+  add_digits(out, sequence);
+}
+
+void append_record(std::string& out, const Record& record) {
+  begin(out, record.time, record.kind);
   add_text(out, R"(,"session":)", record.session);
   if (record.kind != Kind::note) {
     add_number(out, R"(,"connection":)", record.connection);
@@ -189,9 +191,8 @@ void append_open(std::string& out, const Record& record, std::uint64_t sequence)
   }
 }
 
-void append_open(std::string& out, const Note& note, std::chrono::system_clock::time_point time,
-                 std::uint64_t sequence) {
-  begin_line(out, sequence, time, Kind::note);
+void append_note(std::string& out, const Note& note, std::chrono::system_clock::time_point time) {
+  begin(out, time, Kind::note);
   add_text(out, R"(,"detail":)", sentence(note));
   add_text(out, R"(,"continues":)", note.continues);
   if (note.lost > 0) add_number(out, R"(,"lost":)", note.lost);

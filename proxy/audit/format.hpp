@@ -16,9 +16,12 @@ std::string_view to_string(Way way);
 // and paths are ASCII by then, and whatever else a client sent stays readable and valid.
 void append_json_string(std::string& out, std::string_view text);
 
-// Appends the record as a JSON object without its closing brace and without the chain, which the
-// log adds. Empty and zero fields are left out; docs/audit.md names them all.
-void append_open(std::string& out, const Record& record, std::uint64_t sequence);
+// A line is a JSON object, put together from its number, what it says, and the chain (chain.hpp),
+// which closes it. Appends the number, with the opening brace.
+void append_number(std::string& out, std::uint64_t sequence);
+// Appends all that the record says. Empty and zero fields are left out; docs/audit.md names them
+// all.
+void append_record(std::string& out, const Record& record);
 
 // What the log has to say about itself, in a line of its own.
 struct Note {
@@ -28,7 +31,6 @@ struct Note {
   std::uint64_t fragment_bytes = 0;  // its length in the file
   bool empty() const { return continues.empty() && lost == 0 && fragment_bytes == 0; }
 };
-void append_open(std::string& out, const Note& note, std::chrono::system_clock::time_point time,
-                 std::uint64_t sequence);
+void append_note(std::string& out, const Note& note, std::chrono::system_clock::time_point time);
 
 }  // namespace nono::audit

@@ -27,13 +27,33 @@ using Done = std::function<void(bool)>;
 // Best effort: records gather this long, so that a busy proxy pays no wake-up for each of them.
 constexpr std::chrono::milliseconds gather_time{50};
 constexpr std::size_t queue_max = 65'536;
+constexpr std::size_t queue_bytes_max = std::size_t{64} << 20;
 constexpr std::size_t queue_kept_max = 4'096;  // more room than that is given back
 constexpr std::size_t group_bytes_max = std::size_t{1} << 20;
 
 struct Entry {
-  Record record;
+  std::size_t bytes;  // of the queue's text
   Done done;
-  Clock::time_point queued;  // where there is `done`
+  Clock::time_point queued;                // where there is `done`
+  std::unique_ptr<const Record> recorded;  // where somebody is told of it
+};
+
+// Records that wait for the writer: all their text in one piece, so that a record costs no memory
+// of its own, which the writer would have to give back on another thread.
+struct Queue {
+  std::vector<Entry> entries;
+  std::string text;
+
+  bool full() const { return entries.size() >= queue_max || text.size() >= queue_bytes_max; }
+  bool half_full() const {
+    return entries.size() >= queue_max / 2 || text.size() >= queue_bytes_max / 2;
+  }
+  void clear() {
+    entries.clear();
+    text.clear();
+    if (entries.capacity() > queue_kept_max) entries.shrink_to_fit();
+    if (text.capacity() > group_bytes_max) text.shrink_to_fit();
+  }
 };
 
 // A full disk or a reader that went away is an error of write() here, and no end of the process.
@@ -71,10 +91,11 @@ class LineWriter {
     fragment_bytes_ = tail.fragment_bytes;
   }
 
-  // Writes entries from `from` on, at most what fits into one group and one file. Returns where the
-  // next group begins; `stored` is how many of this one are written, the first ones.
-  std::size_t write_group(const std::vector<Entry>& entries, std::size_t from,
-                          std::size_t& stored) {
+  // Writes entries from `from` on, at most what fits into one group and one file, and takes their
+  // text off `waiting`. Returns where the next group begins; `stored` is how many of this one are
+  // written, the first ones.
+  std::size_t write_group(const std::vector<Entry>& entries, std::string_view& waiting,
+                          std::size_t from, std::size_t& stored) {
     file_.prepare();
     text_.clear();
     const std::string head = chain_.head();
@@ -86,8 +107,10 @@ class LineWriter {
     bool sync = false;
     std::size_t to = from;
     while (to < entries.size() && (to == from || text_.size() < room)) {
-      add_line([&](std::string& out) { append_open(out, entries[to].record, next++); });
-      sync = sync || entries[to].done != nullptr;
+      const Entry& entry = entries[to];
+      add_line(next++, [&](std::string& out) { out += waiting.substr(0, entry.bytes); });
+      waiting.remove_prefix(entry.bytes);
+      sync = sync || entry.done != nullptr;
       ++to;
     }
     if (text_.empty()) return to;
@@ -115,7 +138,8 @@ class LineWriter {
   // A note on what is lost, where no further record will bring it.
   void finish() {
     std::size_t stored = 0;
-    if (unwritten_ > 0) write_group({}, 0, stored);
+    std::string_view nothing;
+    if (unwritten_ > 0) write_group({}, nothing, 0, stored);
   }
 
   // Counts records that come after the last line and are in no file.
@@ -131,8 +155,9 @@ class LineWriter {
 
  private:
   template <class Append>
-  void add_line(Append append) {
+  void add_line(std::uint64_t sequence, Append append) {
     const std::size_t from = text_.size();
+    append_number(text_, sequence);
     append(text_);
     chain_.seal(text_, from);
   }
@@ -145,7 +170,7 @@ class LineWriter {
     note.fragment_bytes = fragment_bytes_;
     if (note.empty()) return false;
     const auto now = std::chrono::system_clock::now();
-    add_line([&](std::string& out) { append_open(out, note, now, sequence); });
+    add_line(sequence, [&](std::string& out) { append_note(out, note, now); });
     return true;
   }
 
@@ -201,19 +226,24 @@ class Log::Writer {
 
   bool required() const { return options_.required; }
 
-  void push(Record&& record, Done done) {
+  void push(const Record& record, Done done) {
     const bool urgent = done != nullptr;
     const Clock::time_point now = urgent ? Clock::now() : Clock::time_point();
+    std::unique_ptr<const Record> recorded;
+    if (options_.on_record) recorded = std::make_unique<const Record>(record);
+    thread_local std::string text;
+    text.clear();
+    if (lines_) append_record(text, record);
     std::unique_lock lock(mutex_);
-    if (queue_.size() >= queue_max && !options_.required) {
+    if (queue_.full() && !options_.required) {
       ++dropped_;
       return;
     }
-    room_.wait(lock, [this] { return queue_.size() < queue_max || stopping_; });
-    queue_.emplace_back(std::move(record), std::move(done), now);
-    const bool half_full = queue_.size() == queue_max / 2;
+    room_.wait(lock, [this] { return !queue_.full() || stopping_; });
+    queue_.text += text;
+    queue_.entries.push_back(Entry{text.size(), std::move(done), now, std::move(recorded)});
     if (!thread_.joinable()) thread_ = std::thread([this] { work(); });
-    hurry_ = hurry_ || urgent || half_full;
+    hurry_ = hurry_ || urgent || queue_.half_full();
     if (hurry_ || sleeping_) {
       lock.unlock();
       wake_.notify_one();
@@ -225,7 +255,7 @@ class Log::Writer {
     if (!thread_.joinable()) return;
     hurry_ = true;
     wake_.notify_one();
-    room_.wait(lock, [this] { return queue_.empty() && !writing_; });
+    room_.wait(lock, [this] { return queue_.entries.empty() && !writing_; });
   }
 
   void retry() {
@@ -239,23 +269,23 @@ class Log::Writer {
     const std::lock_guard lock(mutex_);
     LogStats stats = stats_;
     stats.lost += dropped_;
-    stats.queue_depth = queue_.size() + in_work_;
+    stats.queue_depth = queue_.entries.size() + in_work_;
     return stats;
   }
 
  private:
   void work() {
     take_write_signals_as_errors();
-    std::vector<Entry> batch;
+    Queue batch;
     std::unique_lock lock(mutex_);
     while (true) {
-      if (queue_.empty()) {
+      if (queue_.entries.empty()) {
         if (stopping_) {
           if (lines_) lines_->finish();
           return;
         }
         sleeping_ = true;
-        wake_.wait(lock, [this] { return !queue_.empty() || stopping_ || retry_; });
+        wake_.wait(lock, [this] { return !queue_.entries.empty() || stopping_ || retry_; });
         sleeping_ = false;
         if (std::exchange(retry_, false) && lines_) note_losses(lock);
         continue;
@@ -263,26 +293,27 @@ class Log::Writer {
       if (!hurry_ && !stopping_)
         wake_.wait_for(lock, gather_time, [this] { return hurry_ || stopping_; });
       hurry_ = false;
-      batch.swap(queue_);
-      in_work_ = batch.size();
+      std::swap(batch, queue_);
+      in_work_ = batch.entries.size();
       const std::uint64_t dropped = std::exchange(dropped_, 0);
       writing_ = true;
       lock.unlock();
       write_batch(batch, dropped);
       batch.clear();
-      if (batch.capacity() > queue_kept_max) batch.shrink_to_fit();
       lock.lock();
       writing_ = false;
       room_.notify_all();
     }
   }
 
-  void write_batch(std::vector<Entry>& batch, std::uint64_t dropped) {
+  void write_batch(Queue& queue, std::uint64_t dropped) {
+    std::vector<Entry>& batch = queue.entries;
+    std::string_view waiting = queue.text;
     for (std::size_t at = 0; at < batch.size();) {
       std::size_t end = batch.size(), stored = batch.size() - at;
-      if (lines_) end = lines_->write_group(batch, at, stored);
+      if (lines_) end = lines_->write_group(batch, waiting, at, stored);
       for (std::size_t i = at; i < end; ++i) {
-        if (options_.on_record) options_.on_record(batch[i].record);
+        if (batch[i].recorded) options_.on_record(*batch[i].recorded);
       }
       count(batch, at, end, end == batch.size() ? dropped : 0);
       for (std::size_t i = at; i < end; ++i) {
@@ -330,7 +361,7 @@ class Log::Writer {
 
   mutable std::mutex mutex_;
   std::condition_variable wake_, room_;
-  std::vector<Entry> queue_;
+  Queue queue_;
   std::size_t in_work_ = 0;
   std::uint64_t dropped_ = 0;
   LogStats stats_;
@@ -349,8 +380,8 @@ Result<std::unique_ptr<Log>> Log::open(LogOptions options) {
 Log::Log(std::unique_ptr<Writer> writer) : writer_(std::move(writer)) {}
 Log::~Log() = default;
 
-void Log::write(Record record) {
-  writer_->push(std::move(record), nullptr);
+void Log::write(const Record& record) {
+  writer_->push(record, nullptr);
 }
 void Log::flush() {
   writer_->flush();
@@ -365,9 +396,9 @@ bool Log::required() const {
   return writer_->required();
 }
 
-Awaitable<Result<void>> Log::commit(Record record) {
+Awaitable<Result<void>> Log::commit(const Record& record) {
   if (!writer_->required()) {
-    writer_->push(std::move(record), nullptr);
+    writer_->push(record, nullptr);
     co_return Result<void>{};
   }
   const auto executor = co_await net::this_coro::executor;
@@ -376,7 +407,7 @@ Awaitable<Result<void>> Log::commit(Record record) {
     auto work = net::make_work_guard(executor);
     // What belongs to the executor's context goes there with the answer: once it has that, the
     // context may be gone.
-    writer_->push(std::move(record), [shared, work](bool stored) mutable {
+    writer_->push(record, [shared, work](bool stored) mutable {
       const auto context = work.get_executor();
       auto finish = [own = std::move(shared), guard = std::move(work), stored] { (*own)(stored); };
       net::post(context, std::move(finish));

@@ -54,12 +54,13 @@ class Log {
   Log(const Log&) = delete;
   Log& operator=(const Log&) = delete;
 
-  // Queues a record. Any thread. When the queue is full (the disk is the bottleneck then) a
-  // required log blocks; another loses the record, which a note in the log counts.
-  void write(Record record);
+  // Queues a record, as text. Any thread. When the queue is full (the disk is the bottleneck then)
+  // a required log blocks; another loses the record, which a note in the log counts.
+  void write(const Record& record);
   // Queues a decision and, where the log is required, waits until it is on disk. Without `required`
-  // never suspends and never fails. The caller's context has to live until a later flush().
-  Awaitable<Result<void>> commit(Record record);
+  // never suspends and never fails. `record` is done with once this suspends, and the caller's
+  // context has to live until a later flush().
+  Awaitable<Result<void>> commit(const Record& record);
   bool required() const;
   // Everything queued so far is on disk when this returns.
   void flush();

@@ -182,7 +182,7 @@ Result<void> plan_audit(const Proxy& proxy, ServerOptions& server) {
 }
 
 void say_decision(const Logger& log, const audit::Record& record) {
-  if (record.kind != audit::Kind::decision || !log.says(LogLevel::debug)) return;
+  if (record.kind != audit::Kind::decision) return;
   log(LogLevel::debug,
       fmt::format("{} {}:{} for {}: {} ({})", record.allowed ? "yes" : "no", record.host,
                   record.port, record.session.empty() ? "nobody" : record.session,
@@ -415,7 +415,9 @@ int serve(Proxy& proxy) {
   server.socks5 = proxy.plan.socks5;
   server.via = proxy.plan.via;
   if (Result<void> planned = plan_audit(proxy, server); !planned) return complain(planned.error());
-  server.on_record = [log = proxy.log](const audit::Record& record) { say_decision(log, record); };
+  if (proxy.log.says(LogLevel::debug)) {
+    server.on_record = [log = proxy.log](const audit::Record& record) { say_decision(log, record); };
+  }
   server.version = NONO_VERSION;
   auto envs = session_envs(proxy.plan.file.sessions, server.sessions, place_of(proxy));
   if (!envs) return complain(envs.error());

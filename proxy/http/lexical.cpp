@@ -8,6 +8,7 @@ namespace nono::http::lexical {
 namespace {
 
 constexpr std::size_t method_bytes_max = 32;  // the longest registered method has 17
+constexpr std::size_t usual_fields = 12;      // room for so many is made at once
 
 // Reads "HTTP/1.0" or "HTTP/1.1", nothing else: versions are case-sensitive and have one digit
 // each.
@@ -39,13 +40,17 @@ bool is_absolute_form(std::string_view target) {
   return target.substr(colon + 1).starts_with("//") && target.size() > colon + 3;
 }
 
-const char* wrong_field_line(std::string_view line) {
+// Takes a field line apart; null if it is one, otherwise what is wrong.
+const char* read_field_line(std::string_view line, std::vector<Field>& fields) {
   if (line.front() == ' ' || line.front() == '\t') return "a field is continued on a second line";
   const void* colon = std::memchr(line.data(), ':', line.size());
   if (!colon) return "a field line has no colon";
   const auto length = static_cast<std::size_t>(static_cast<const char*>(colon) - line.data());
   const std::string_view name = line.substr(0, length);
-  if (is_token(name)) return nullptr;
+  if (is_token(name)) {
+    fields.push_back(Field{std::string(name), std::string(trim(line.substr(length + 1)))});
+    return nullptr;
+  }
   if (!name.empty() && (name.back() == ' ' || name.back() == '\t'))
     return "there is white space before the colon of a field";
   return "a field name has a character that no name may have";
@@ -124,7 +129,9 @@ Error first_line_too_long(Message message) {
   return Error{Side::client, ErrorCode::target_too_long, what, "send a shorter URL"};
 }
 
-Result<std::string_view> scan(std::string_view head, const HeadLimits& limits, Message message) {
+Result<std::string_view> read_lines(std::string_view head, const HeadLimits& limits,
+                                    Message message, std::vector<Field>& fields) {
+  fields.reserve(usual_fields);
   std::string_view first;
   std::size_t lines = 0;
   while (true) {
@@ -139,7 +146,7 @@ Result<std::string_view> scan(std::string_view head, const HeadLimits& limits, M
     if (!is_text(line)) return fail(malformed(message, "the head has a control character"));
     if (lines == 0) {
       first = line;
-    } else if (const char* wrong = wrong_field_line(line)) {
+    } else if (const char* wrong = read_field_line(line, fields)) {
       return fail(malformed(message, wrong));
     }
     if (lines++ > limits.fields_max)

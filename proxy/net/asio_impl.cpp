@@ -1,3 +1,2 @@
-// Asio's and Beast's separately compiled parts, once for the whole program.
+// Asio's separately compiled parts, once for the whole program.
 #include <boost/asio/impl/src.hpp>
-#include <boost/beast/src.hpp>

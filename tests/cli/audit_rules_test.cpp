@@ -64,7 +64,8 @@ class Job {
 
  private:
   Job& add(const Record& record) {
-    audit::append_open(text_, record, 0);
+    audit::append_number(text_, 0);
+    audit::append_record(text_, record);
     text_ += ",\"chain\":\"\"}\n";
     return *this;
   }

@@ -67,7 +67,7 @@ bool allowed(const Arrow& arrow, const std::string& included) {
 const std::map<std::string, std::vector<std::string>>& third_party() {
   static const std::map<std::string, std::vector<std::string>> table = {
       {"boost/asio/ssl", {}},
-      {"boost/beast", {"proxy/http", "proxy/net/asio_impl.cpp"}},
+      {"boost/beast", {}},
       {"boost/asio", {"proxy", "dns"}},
       {"CLI/", {"proxy/cli"}},
       {"yaml-cpp/", {"config"}},
