@@ -160,7 +160,8 @@ Awaitable<Next> Connection::open_tunnel(HostPort target, Decision decision,
     co_return co_await refuse(trail, problem, head);
   }
   if (const Refusal* set_aside = permit->set_aside()) trail.observed(*set_aside);
-  auto recorded = co_await trail.allow(permit->because());
+  Result<void> recorded;
+  if (!trail.allow(permit->because())) recorded = co_await trail.store();
   if (!recorded) {
     const Problem problem = problem_of(recorded.error(), &target);
     co_return co_await refuse(trail, problem, head);
@@ -191,7 +192,7 @@ Awaitable<bool> Connection::establish(std::chrono::milliseconds time, std::strin
   early = in_.unread();
   in_ = http::InputBuffer();
   client_->expires_after(time);
-  co_await turn_of_others();
+  co_await turn_of_others(worker_.executor());
   std::string_view yes = socks_ ? socks_yes : established;
   if (captured_) yes = {};  // for all that the client knows it is connected already
   auto written = co_await client_->write_all(yes);
@@ -223,7 +224,7 @@ Awaitable<void> Connection::serve_tunnel() {
 }
 
 Awaitable<Next> Connection::serve_forward(http::RequestHead& head) {
-  auto absolute = parse_absolute(head);
+  auto absolute = parse_absolute(head, forwarded_ ? &forwarded_->authority : nullptr);
   if (absolute && loopback(absolute->authority.host)) {
     // Some clients send even NO_PROXY addresses through the proxy: our own reverse form, asked for
     // by URL.
@@ -244,21 +245,35 @@ Awaitable<Next> Connection::serve_forward(http::RequestHead& head) {
     co_return co_await refuse(trail, problem, &head);
   }
   const HostPort& target = absolute->authority;
-  if (!host_agrees(head, target, http_port)) {
+  const Decision& decision = decide_forward(*absolute);
+  const std::string* host = head.fields.find("Host");
+  const bool as_written = host != nullptr && *host == forwarded_->host;
+  if (!as_written && !host_agrees(head, target, http_port)) {
     const Problem problem = mismatch(head, target);
     co_return co_await refuse(trail, problem, &head);
   }
-  const Decision decision = session_->engine().decide(target);
   const Permit* permit = std::get_if<Permit>(&decision);
   if (permit == nullptr) {
     const Problem problem = problem_of(std::get<Refusal>(decision), target);
     co_return co_await refuse(trail, problem, &head);
   }
   head.target = std::move(absolute->path);
-  head.fields.set("Host", authority_text(target, http_port));
+  if (!as_written) head.fields.set("Host", forwarded_->host);
   RequestContext context{worker_, *session_, *client_, in_, upstream_};
   PermittedRequest request{head, *permit, false, {}, intercept::SubstituteMode::intercept};
   co_return co_await serve_request(context, request, trail);
+}
+
+const Decision& Connection::decide_forward(const AbsoluteTarget& target) {
+  const bool known = forwarded_ && forwarded_->session == session_ &&
+                     forwarded_->authority.written == target.written;
+  if (!known) {
+    forwarded_ = std::make_unique<Forwarded>(
+        Forwarded{ReadAuthority{std::string(target.written), target.authority},
+                  authority_text(target.authority, http_port), session_,
+                  session_->engine().decide(target.authority)});
+  }
+  return forwarded_->decision;
 }
 
 // `/<credential>/<path>`: the upstream's path is the credential's base path and <path>.
@@ -280,12 +295,13 @@ Awaitable<Next> Connection::serve_reverse(http::RequestHead& head) {
     co_return co_await refuse(trail, problem, &head);
   }
   const CredentialRoute& credential = credentials[route].route;
-  const Decision decision = session_->engine().decide_route(route);
+  const Decision& decision = session_->engine().decide_route(route);
   const Permit* permit = std::get_if<Permit>(&decision);
   if (permit == nullptr) {
     const Problem problem = problem_of(std::get<Refusal>(decision), *credential.upstream);
     co_return co_await refuse(trail, problem, &head);
   }
+  trail.target(*credential.upstream);
   const std::string rest = name_end == std::string_view::npos ? "" : head.target.substr(name_end);
   std::optional<std::string> path = reverse_path(credential.base_path, rest);
   if (!path) {
@@ -294,6 +310,7 @@ Awaitable<Next> Connection::serve_reverse(http::RequestHead& head) {
     co_return co_await refuse(trail, problem, &head);
   }
   head.target = std::move(*path);
+  trail.request(head.method, head.target);
   head.fields.set("Host",
                   authority_text(*credential.upstream, credential.tls ? https_port : http_port));
   RequestContext context{worker_, *session_, *client_, in_, upstream_};

@@ -9,6 +9,7 @@
 #include "proxy/net/relay.hpp"
 #include "proxy/net/tcp_stream.hpp"
 #include "proxy/request.hpp"
+#include "proxy/request_target.hpp"
 #include "proxy/trail.hpp"
 #include "proxy/worker.hpp"
 
@@ -70,6 +71,7 @@ class Connection {
                                     http::InputBuffer& inner, bool tls, http::RequestHead& head,
                                     Trail& trail);
   Awaitable<Next> serve_forward(http::RequestHead& head);
+  const Decision& decide_forward(const AbsoluteTarget& target);
   Awaitable<Next> serve_reverse(http::RequestHead& head);
   Awaitable<Next> refuse(Trail& trail, const Problem& problem, const http::RequestHead* head);
   Awaitable<Next> refuse_captured(Trail& trail, const Problem& problem);
@@ -91,6 +93,15 @@ class Connection {
     std::string early;                       // what the client sent behind its CONNECT
   };
 
+  // What the last request in absolute form was for, and what its session's rules say: the next one
+  // is for the same place more often than not.
+  struct Forwarded {
+    ReadAuthority authority;
+    std::string host;  // as a Host field has it
+    SessionPtr session;
+    Decision decision;
+  };
+
   Worker& worker_;
   Gateway& gateway_;
   SessionPtr own_;
@@ -101,6 +112,7 @@ class Connection {
   std::unique_ptr<TcpStream> client_;
   http::InputBuffer in_;
   Upstream upstream_;  // kept between requests of this connection
+  std::unique_ptr<Forwarded> forwarded_;
   std::unique_ptr<Tunnel> tunnel_;
   ByteStream* current_;                    // what cut() closes: the socket, or TLS upon it
   std::optional<std::uint16_t> own_port_;  // asked for when first wanted

@@ -30,6 +30,20 @@ bool has_phantom(const Session& session, std::string_view tail) {
   return has;
 }
 
+// In the field that its credential goes into.
+bool presents_phantom(const http::RequestHead& head, const Session& session) {
+  for (const LoadedCredential& credential : session.credentials()) {
+    const Injection& injection = credential.route.injection;
+    const std::string_view phantom = credential.phantom;
+    if (injection.mode != InjectMode::header || phantom.empty()) continue;
+    const std::string* value = head.fields.find(injection.header);
+    if (value == nullptr || value->size() < phantom.size()) continue;
+    const std::string_view end = std::string_view(*value).substr(value->size() - phantom.size());
+    if (equal_constant_time(end, phantom)) return true;
+  }
+  return false;
+}
+
 constexpr const char* token_wanted = "the proxy wants its session token";
 constexpr const char* token_wrong = "the session token is wrong";
 
@@ -50,6 +64,7 @@ void Connection::unbind() {
   session_->use().connections.fetch_sub(1, std::memory_order_relaxed);
   worker_.metrics().session_connections(session_->meters().slot, -1);
   session_.reset();
+  forwarded_.reset();
 }
 
 // From here on the connection is this session's, if its limits have room for one more.
@@ -108,8 +123,9 @@ std::optional<Problem> Connection::identify_reverse(const http::RequestHead& hea
   const ProxySettings& settings = worker_.settings();
   const bool token_absent = head.fields.find("Proxy-Authorization") == nullptr;
   if (own_ || settings.no_auth || !token_absent) return identify(head, trail);
+  // As with tokens: this connection goes on as it began, and nothing is searched or hashed again.
+  if (session_ && presents_phantom(head, *session_)) return bind(session_, trail);
   for (const std::string& tail : intercept::phantom_tails(head)) {
-    // As with tokens: this connection goes on as it began, and nothing is hashed again.
     if (session_ && has_phantom(*session_, tail)) return bind(session_, trail);
     if (SessionPtr found = worker_.sessions().by_phantom(tail)) {
       const bool same = session_ && session_->name() == found->name();

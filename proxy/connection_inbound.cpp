@@ -20,7 +20,8 @@ Awaitable<void> Connection::serve_inbound() {
     co_return;
   }
   const Because because{Reason::rule_allows, "--listen-port " + std::to_string(place.port.value())};
-  auto recorded = co_await trail.allow(because);
+  Result<void> recorded;
+  if (!trail.allow(because)) recorded = co_await trail.store();
   if (!recorded) {
     problem = problem_of(recorded.error(), &place);
     co_await refuse_captured(trail, *problem);

@@ -159,8 +159,11 @@ Prepared prepare_credentials(Worker& worker, const Session& session, PermittedRe
   const HostPort& target = request.permit.target();
   const std::vector<const LoadedCredential*> candidates = candidates_for(session, request);
   if (!candidates.empty()) {
-    const LoadedCredential* credential = intercept::presented(request.head, candidates);
-    if (credential == nullptr) credential = candidates.front();
+    const LoadedCredential* credential = candidates.front();
+    if (candidates.size() > 1) {
+      const LoadedCredential* presented = intercept::presented(request.head, candidates);
+      if (presented != nullptr) credential = presented;
+    }
     auto substitution = intercept::substitute(request.head, *credential, request.mode);
     if (!substitution) {
       prepared.problem = problem_of_failure(substitution.error(), target);
@@ -256,8 +259,6 @@ struct Judged {
 Judged judge(Worker& worker, const Session& session, PermittedRequest& request, Trail& trail) {
   http::RequestHead& head = request.head;
   Judged judged;
-  trail.target(request.permit.target());
-  trail.request(head.method, head.target);
   auto decision = session.engine().decide_request(request.permit, {head.method, head.target});
   if (!decision.allowed) {
     judged.problem = problem_of(decision.refusal, request.permit.target());
@@ -309,12 +310,8 @@ Awaitable<Result<void>> exchange_once(RequestContext& context, const http::Reque
   co_return exchanged;
 }
 
-Awaitable<Next> finish(RequestContext& context, const Judged& judged,
-                       const http::ExchangeResult& result, Trail& trail) {
-  if (result.upgraded) {
-    co_await relay_upgraded(context, judged.redactor, trail);
-    co_return Next::close;
-  }
+// The upstream's connection is kept, or not.
+Next finish(RequestContext& context, const http::ExchangeResult& result) {
   Upstream& upstream = context.upstream;
   if (!result.upstream_reusable) {
     upstream.reset();
@@ -322,7 +319,7 @@ Awaitable<Next> finish(RequestContext& context, const Judged& judged,
                                         context.worker.settings().limits)) {
     upstream.stream->never_expires();
   }
-  co_return result.client_reusable ? Next::keep : Next::close;
+  return result.client_reusable ? Next::keep : Next::close;
 }
 
 // The exchange broke. A refusal can be sent only while nothing of a response has been.
@@ -356,7 +353,8 @@ Awaitable<Next> serve_request(RequestContext& context, PermittedRequest& request
     co_return co_await answer_refusal(context.client, context.worker, trail, *judged.problem,
                                       &head);
   }
-  auto recorded = co_await trail.allow(judged.because);
+  Result<void> recorded;
+  if (!trail.allow(judged.because)) recorded = co_await trail.store();
   if (!recorded) {
     const Problem problem = problem_of(recorded.error(), &target);
     co_return co_await answer_refusal(context.client, context.worker, trail, problem, &head);
@@ -364,7 +362,8 @@ Awaitable<Next> serve_request(RequestContext& context, PermittedRequest& request
   if (parent != nullptr) address_to_parent(head, *parent, target);
   const Leg leg = request.tls ? Leg::https : Leg::http;
   const UpstreamPlace place = place_of(session, request.permit, leg);
-  co_await turn_of_others();  // no later: what is quiet now may be closed then
+  co_await turn_of_others(
+      context.worker.executor());  // no later: what is quiet now may be closed then
   bool kept = context.upstream.usable_for(place) ||
               context.worker.pool().take(session, place, context.upstream);
   metrics::Metrics& metrics = context.worker.metrics();
@@ -389,7 +388,11 @@ Awaitable<Next> serve_request(RequestContext& context, PermittedRequest& request
     if (judged.signs_in) context.upstream.personal = true;
     http::ExchangeResult result;
     auto exchanged = co_await exchange_once(context, head, judged, trail, result);
-    if (exchanged) co_return co_await finish(context, judged, result, trail);
+    if (exchanged && result.upgraded) {
+      co_await relay_upgraded(context, judged.redactor, trail);
+      co_return Next::close;
+    }
+    if (exchanged) co_return finish(context, result);
     context.upstream.reset();
     // A kept connection may have been closed by the upstream at this very moment: once more,
     // afresh.

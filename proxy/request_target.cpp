@@ -6,7 +6,7 @@
 
 namespace nono {
 
-Result<AbsoluteTarget> parse_absolute(const http::RequestHead& head) {
+Result<AbsoluteTarget> parse_absolute(const http::RequestHead& head, const ReadAuthority* before) {
   const std::string_view target = head.target;
   const std::size_t scheme_end = target.find("://");
   const auto bad = [](std::string what, std::string fix = {}) {
@@ -22,13 +22,14 @@ Result<AbsoluteTarget> parse_absolute(const http::RequestHead& head) {
   const std::string_view rest = target.substr(scheme_end + 3);
   const std::size_t authority_end = rest.find_first_of("/?");
   const std::string_view authority = rest.substr(0, authority_end);
-  auto parsed = parse_host_port(authority, http_port);
+  const bool known = before != nullptr && before->written == authority;
+  auto parsed = known ? Result<HostPort>(before->read) : parse_host_port(authority, http_port);
   if (!parsed) return bad("the request target's host: " + parsed.error().what);
   std::string path;
   if (authority_end != std::string_view::npos) path = rest.substr(authority_end);
   if (path.empty() && head.method == "OPTIONS") path = "*";
   if (path.empty() || path.front() == '?') path.insert(0, "/");
-  return AbsoluteTarget{std::move(*parsed), std::move(path)};
+  return AbsoluteTarget{std::move(*parsed), std::move(path), authority};
 }
 
 std::string authority_text(const HostPort& target, Port default_port) {

@@ -12,11 +12,19 @@ namespace nono {
 
 struct AbsoluteTarget {
   HostPort authority;
-  std::string path;  // origin form
+  std::string path;          // origin form
+  std::string_view written;  // the authority in the head's words
 };
 
-// The parts of `http://host:port/path`. Errors, side client: bad_request.
-Result<AbsoluteTarget> parse_absolute(const http::RequestHead& head);
+// An authority that was read before: in the same words it is not read again.
+struct ReadAuthority {
+  std::string written;
+  HostPort read;
+};
+
+// The parts of `http://host:port/path`. `before` may be null. Errors, side client: bad_request.
+Result<AbsoluteTarget> parse_absolute(const http::RequestHead& head,
+                                      const ReadAuthority* before = nullptr);
 
 // As a Host field has it: without the port where that is the default.
 std::string authority_text(const HostPort& target, Port default_port);

@@ -39,16 +39,20 @@ void Trail::request(std::string_view method, std::string_view path) {
   if (phantom != std::string::npos) record_.path.replace(phantom, std::string::npos, "<phantom>");
 }
 
-Awaitable<Result<void>> Trail::allow(const Because& because) {
+bool Trail::allow(const Because& because) {
   record_.allowed = true;
   record_.because = because;
   decided_ = true;
   opened_ = true;
   metrics_.decided(record_.way, because.reason, true, slot());
   if (credential_) metrics_.credential_used(session_->meters().credentials[*credential_]);
-  if (gateway_.log->required()) co_return co_await gateway_.log->commit(record_);
+  if (gateway_.log->required()) return false;
   gateway_.log->write(record_);
-  co_return Result<void>{};
+  return true;
+}
+
+Awaitable<Result<void>> Trail::store() {
+  return gateway_.log->commit(record_);
 }
 
 void Trail::observed(const Refusal& refusal) {

@@ -28,9 +28,10 @@ class Trail {
   // The session's credential whose key goes upstream if the request is allowed.
   void credential(std::size_t index);
 
-  // The decision yes. With a required audit log the await ends when it is on disk; an error means
-  // that the request must not go on.
-  Awaitable<Result<void>> allow(const Because& because);
+  // The decision yes. False: the audit log is required, and the request must not go on before
+  // store() has ended without an error.
+  bool allow(const Because& because);
+  Awaitable<Result<void>> store();
   // Observe mode lets pass what this would have refused: the record tells what. Before or after
   // allow().
   void observed(const Refusal& refusal);

@@ -14,6 +14,7 @@
 #include "proxy/limits.hpp"
 #include "proxy/metrics/metrics.hpp"
 #include "proxy/net/deadlines.hpp"
+#include "proxy/net/frame_pool.hpp"
 #include "proxy/net/tcp_stream.hpp"
 
 namespace nono {
@@ -77,7 +78,7 @@ class UpstreamPool final : private Expiring {
     std::chrono::steady_clock::time_point until;
     metrics::IdleMark idle;
   };
-  using KeptList = std::list<Kept>;
+  using KeptList = std::list<Kept, PoolAllocator<Kept>>;
   // What is kept of one session for one place.
   struct Shelf {
     const Session* session;

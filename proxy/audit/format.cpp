@@ -1,73 +1,116 @@
 #include "proxy/audit/format.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 
 namespace nono::audit {
 
 namespace {
 
-void add_digits(std::string& out, std::uint64_t value) {
-  char digits[20];
-  const auto end = std::to_chars(digits, digits + sizeof digits, value);
-  out.append(digits, end.ptr);
-}
+// Puts a line together where there is room for all of it: a busy proxy writes two lines a request.
+class Text {
+ public:
+  explicit Text(char* room) : at_(room) {}
+  const char* end() const { return at_; }
 
-// `key` comes with what stands around it: `,"host":`.
-void add_text(std::string& out, std::string_view key, std::string_view value) {
-  if (value.empty()) return;
-  out += key;
-  append_json_string(out, value);
-}
-
-void add_number(std::string& out, std::string_view key, std::uint64_t value) {
-  out += key;
-  add_digits(out, value);
-}
-
-char* put_padded(char* at, unsigned value, unsigned width) {
-  for (unsigned place = width; place-- > 0; value /= 10) {
-    at[place] = static_cast<char>('0' + value % 10);
+  template <std::size_t size>
+  void put(const char (&literal)[size]) {
+    at_ = std::copy_n(literal, size - 1, at_);
   }
-  return at + width;
+  void put(std::string_view text) { at_ = std::copy(text.begin(), text.end(), at_); }
+  void digits(std::uint64_t value) { at_ = std::to_chars(at_, at_ + 20, value).ptr; }
+  void padded(unsigned value, unsigned width) {
+    for (unsigned place = width; place-- > 0; value /= 10) {
+      at_[place] = static_cast<char>('0' + value % 10);
+    }
+    at_ += width;
+  }
+  // `key` comes with what stands around it: `,"host":"`. Nothing where the value is empty.
+  template <std::size_t size>
+  void field(const char (&key)[size], std::string_view value) {
+    if (value.empty()) return;
+    put(key);
+    escaped(value);
+    put("\"");
+  }
+  // Of our own words, which need no escaping.
+  template <std::size_t size>
+  void word(const char (&key)[size], std::string_view value) {
+    put(key);
+    put(value);
+    put("\"");
+  }
+  template <std::size_t size>
+  void number(const char (&key)[size], std::uint64_t value) {
+    put(key);
+    digits(value);
+  }
+  void escaped(std::string_view text) {
+    for (const char c : text) {
+      const auto byte = static_cast<unsigned char>(c);
+      if (plain_bytes[byte]) {
+        *at_++ = c;
+      } else if (byte == '"' || byte == '\\') {
+        *at_++ = '\\';
+        *at_++ = c;
+      } else {
+        put("\\u00");
+        *at_++ = "0123456789abcdef"[byte >> 4];
+        *at_++ = "0123456789abcdef"[byte & 15];
+      }
+    }
+  }
+
+ private:
+  static constexpr std::array<bool, 256> plain_bytes = [] {
+    std::array<bool, 256> plain{};
+    for (std::size_t byte = 0x20; byte <= 0x7e; ++byte) plain[byte] = byte != '"' && byte != '\\';
+    return plain;
+  }();
+
+  char* at_;
+};
+
+constexpr std::size_t escaped_bytes_max = 6;  // of one byte: \u00XX
+constexpr std::size_t fixed_bytes_max = 640;  // all keys, words and numbers of a line
+
+// Appends what `put` puts into room for `bytes`.
+template <class Put>
+void append(std::string& out, std::size_t bytes, const Put& put) {
+  const std::size_t before = out.size();
+  out.resize(before + bytes);
+  Text text(out.data() + before);
+  put(text);
+  out.resize(static_cast<std::size_t>(text.end() - out.data()));
 }
 
 // 2026-01-31T12:00:00.000Z; the years 0 to 9999.
-void add_utc(std::string& out, std::chrono::system_clock::time_point time) {
+void put_utc(Text& text, std::chrono::system_clock::time_point time) {
   const auto whole = std::chrono::floor<std::chrono::milliseconds>(time);
   const auto day = std::chrono::floor<std::chrono::days>(whole);
   const std::chrono::year_month_day date(day);
   const std::chrono::hh_mm_ss clock(whole - day);
-  char text[24];
-  char* at = put_padded(text, static_cast<unsigned>(static_cast<int>(date.year())), 4);
-  *at++ = '-';
-  at = put_padded(at, static_cast<unsigned>(date.month()), 2);
-  *at++ = '-';
-  at = put_padded(at, static_cast<unsigned>(date.day()), 2);
-  *at++ = 'T';
-  at = put_padded(at, static_cast<unsigned>(clock.hours().count()), 2);
-  *at++ = ':';
-  at = put_padded(at, static_cast<unsigned>(clock.minutes().count()), 2);
-  *at++ = ':';
-  at = put_padded(at, static_cast<unsigned>(clock.seconds().count()), 2);
-  *at++ = '.';
-  at = put_padded(at, static_cast<unsigned>(clock.subseconds().count()), 3);
-  *at++ = 'Z';
-  out.append(text, sizeof text);
+  text.padded(static_cast<unsigned>(static_cast<int>(date.year())), 4);
+  text.put("-");
+  text.padded(static_cast<unsigned>(date.month()), 2);
+  text.put("-");
+  text.padded(static_cast<unsigned>(date.day()), 2);
+  text.put("T");
+  text.padded(static_cast<unsigned>(clock.hours().count()), 2);
+  text.put(":");
+  text.padded(static_cast<unsigned>(clock.minutes().count()), 2);
+  text.put(":");
+  text.padded(static_cast<unsigned>(clock.seconds().count()), 2);
+  text.put(".");
+  text.padded(static_cast<unsigned>(clock.subseconds().count()), 3);
+  text.put("Z");
 }
 
-// Needs no escaping, as nearly all text does not.
-bool is_plain(std::string_view text) {
-  bool plain = true;  // no early end: this shape becomes vector code
-  for (const char c : text) plain &= (c >= 0x20) & (c <= 0x7e) & (c != '"') & (c != '\\');
-  return plain;
-}
-
-void begin(std::string& out, std::chrono::system_clock::time_point time, Kind kind) {
-  out += ",\"time\":\"";
-  add_utc(out, time);
-  out += '"';
-  add_text(out, R"(,"kind":)", to_string(kind));
+void begin(Text& text, std::chrono::system_clock::time_point time, Kind kind) {
+  text.put(",\"time\":\"");
+  put_utc(text, time);
+  text.word("\",\"kind\":\"", to_string(kind));
 }
 
 // What a note says, for people.
@@ -87,6 +130,45 @@ std::string sentence(const Note& note) {
         " before this line could not be written");
   }
   return text;
+}
+
+std::size_t bytes_max_of(const Record& record) {
+  const std::size_t given = record.session.size() + record.because.rule.size() +
+                            record.host.size() + record.method.size() + record.path.size() +
+                            record.credential.size() + record.address.size() + record.detail.size();
+  return fixed_bytes_max + given * escaped_bytes_max;
+}
+
+void put_record(Text& text, const Record& record) {
+  begin(text, record.time, record.kind);
+  text.field(",\"session\":\"", record.session);
+  if (record.kind != Kind::note) {
+    text.number(",\"connection\":", record.connection);
+    text.word(",\"way\":\"", to_string(record.way));
+  }
+  if (record.kind == Kind::decision) {
+    text.word(",\"decision\":\"", record.allowed ? "allow" : "refuse");
+    text.word(",\"reason\":\"", to_string(record.because.reason));
+    text.field(",\"rule\":\"", record.because.rule);
+  }
+  // An end that we brought about ourselves says why.
+  if (record.kind == Kind::end && !record.allowed) {
+    text.word(",\"reason\":\"", to_string(record.because.reason));
+  }
+  text.field(",\"host\":\"", record.host);
+  if (record.port != 0) text.number(",\"port\":", record.port);
+  text.field(",\"method\":\"", record.method);
+  text.field(",\"path\":\"", record.path);
+  text.field(",\"credential\":\"", record.credential);
+  text.field(",\"address\":\"", record.address);
+  if (record.status > 0) text.number(",\"status\":", static_cast<std::uint64_t>(record.status));
+  text.field(",\"detail\":\"", record.detail);
+  if (record.kind == Kind::end) {
+    text.number(",\"bytes_to_upstream\":", record.bytes_to_upstream);
+    text.number(",\"bytes_to_client\":", record.bytes_to_client);
+    const auto micros = std::max(record.duration, std::chrono::microseconds(0));
+    text.number(",\"duration_us\":", static_cast<std::uint64_t>(micros.count()));
+  }
 }
 
 }  // namespace
@@ -127,77 +209,37 @@ std::string_view to_string(Way way) {
   return "unknown";
 }
 
-void append_json_string(std::string& out, std::string_view text) {
-  out += '"';
-  if (is_plain(text)) {
-    out += text;
-    out += '"';
-    return;
-  }
-  std::size_t copied = 0;
-  for (std::size_t at = 0; at < text.size(); ++at) {
-    const auto byte = static_cast<unsigned char>(text[at]);
-    if (byte >= 0x20 && byte <= 0x7e && byte != '"' && byte != '\\') continue;
-    out.append(text.substr(copied, at - copied));
-    copied = at + 1;
-    if (byte == '"' || byte == '\\') {
-      out += '\\';
-      out += text[at];
-    } else {
-      out += "\\u00";
-      out += "0123456789abcdef"[byte >> 4];
-      out += "0123456789abcdef"[byte & 15];
-    }
-  }
-  out.append(text.substr(copied));
-  out += '"';
+void append_json_string(std::string& out, std::string_view string) {
+  append(out, 2 + string.size() * escaped_bytes_max, [&](Text& text) {
+    text.put("\"");
+    text.escaped(string);
+    text.put("\"");
+  });
 }
 
 void append_number(std::string& out, std::uint64_t sequence) {
-  out += "{\"seq\":";
-  add_digits(out, sequence);
+  append(out, 32, [&](Text& text) { text.number("{\"seq\":", sequence); });
 }
 
-void append_record(std::string& out, const Record& record) {
-  begin(out, record.time, record.kind);
-  add_text(out, R"(,"session":)", record.session);
-  if (record.kind != Kind::note) {
-    add_number(out, R"(,"connection":)", record.connection);
-    add_text(out, R"(,"way":)", to_string(record.way));
-  }
-  if (record.kind == Kind::decision) {
-    add_text(out, R"(,"decision":)", record.allowed ? "allow" : "refuse");
-    add_text(out, R"(,"reason":)", to_string(record.because.reason));
-    add_text(out, R"(,"rule":)", record.because.rule);
-  }
-  // An end that we brought about ourselves says why.
-  if (record.kind == Kind::end && !record.allowed) {
-    add_text(out, R"(,"reason":)", to_string(record.because.reason));
-  }
-  add_text(out, R"(,"host":)", record.host);
-  if (record.port != 0) add_number(out, R"(,"port":)", record.port);
-  add_text(out, R"(,"method":)", record.method);
-  add_text(out, R"(,"path":)", record.path);
-  add_text(out, R"(,"credential":)", record.credential);
-  add_text(out, R"(,"address":)", record.address);
-  if (record.status > 0)
-    add_number(out, R"(,"status":)", static_cast<std::uint64_t>(record.status));
-  add_text(out, R"(,"detail":)", record.detail);
-  if (record.kind == Kind::end) {
-    add_number(out, R"(,"bytes_to_upstream":)", record.bytes_to_upstream);
-    add_number(out, R"(,"bytes_to_client":)", record.bytes_to_client);
-    const auto micros = std::max(record.duration, std::chrono::microseconds(0));
-    add_number(out, R"(,"duration_us":)", static_cast<std::uint64_t>(micros.count()));
-  }
+std::string_view record_text(std::string& room, const Record& record) {
+  const std::size_t bytes = bytes_max_of(record);
+  if (room.size() < bytes) room.resize(bytes);
+  Text text(room.data());
+  put_record(text, record);
+  return {room.data(), static_cast<std::size_t>(text.end() - room.data())};
 }
 
 void append_note(std::string& out, const Note& note, std::chrono::system_clock::time_point time) {
-  begin(out, time, Kind::note);
-  add_text(out, R"(,"detail":)", sentence(note));
-  add_text(out, R"(,"continues":)", note.continues);
-  if (note.lost > 0) add_number(out, R"(,"lost":)", note.lost);
-  if (note.fragment_bytes > 0) add_number(out, R"(,"fragment_bytes":)", note.fragment_bytes);
-  add_text(out, R"(,"fragment":)", note.fragment);
+  const std::string detail = sentence(note);
+  const std::size_t given = detail.size() + note.continues.size() + note.fragment.size();
+  append(out, fixed_bytes_max + given * escaped_bytes_max, [&](Text& text) {
+    begin(text, time, Kind::note);
+    text.field(",\"detail\":\"", detail);
+    text.field(",\"continues\":\"", note.continues);
+    if (note.lost > 0) text.number(",\"lost\":", note.lost);
+    if (note.fragment_bytes > 0) text.number(",\"fragment_bytes\":", note.fragment_bytes);
+    text.field(",\"fragment\":\"", note.fragment);
+  });
 }
 
 }  // namespace nono::audit

@@ -12,16 +12,16 @@ namespace nono::audit {
 std::string_view to_string(Kind kind);
 std::string_view to_string(Way way);
 
-// Appends `text` as a JSON string with its quotes. Bytes above 0x7e are written as \u00XX: names
+// Appends `string` as a JSON string with its quotes. Bytes above 0x7e are written as \u00XX: names
 // and paths are ASCII by then, and whatever else a client sent stays readable and valid.
-void append_json_string(std::string& out, std::string_view text);
+void append_json_string(std::string& out, std::string_view string);
 
 // A line is a JSON object, put together from its number, what it says, and the chain (chain.hpp),
 // which closes it. Appends the number, with the opening brace.
 void append_number(std::string& out, std::uint64_t sequence);
-// Appends all that the record says. Empty and zero fields are left out; docs/audit.md names them
-// all.
-void append_record(std::string& out, const Record& record);
+// All that the record says, written to `room`, which grows where it must and keeps its size for the
+// next one. Empty and zero fields are left out; docs/audit.md names them all.
+std::string_view record_text(std::string& room, const Record& record);
 
 // What the log has to say about itself, in a line of its own.
 struct Note {

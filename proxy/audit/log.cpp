@@ -29,6 +29,7 @@ constexpr std::chrono::milliseconds gather_time{50};
 constexpr std::size_t queue_max = 65'536;
 constexpr std::size_t queue_bytes_max = std::size_t{64} << 20;
 constexpr std::size_t queue_kept_max = 4'096;  // more room than that is given back
+constexpr std::size_t room_kept_max = 64 * 1024;
 constexpr std::size_t group_bytes_max = std::size_t{1} << 20;
 
 struct Entry {
@@ -231,9 +232,8 @@ class Log::Writer {
     const Clock::time_point now = urgent ? Clock::now() : Clock::time_point();
     std::unique_ptr<const Record> recorded;
     if (options_.on_record) recorded = std::make_unique<const Record>(record);
-    thread_local std::string text;
-    text.clear();
-    if (lines_) append_record(text, record);
+    thread_local std::string room;
+    const std::string_view text = lines_ ? record_text(room, record) : std::string_view();
     std::unique_lock lock(mutex_);
     if (queue_.full() && !options_.required) {
       ++dropped_;
@@ -241,6 +241,7 @@ class Log::Writer {
     }
     room_.wait(lock, [this] { return !queue_.full() || stopping_; });
     queue_.text += text;
+    if (room.size() > room_kept_max) std::string().swap(room);
     queue_.entries.push_back(Entry{text.size(), std::move(done), now, std::move(recorded)});
     if (!thread_.joinable()) thread_ = std::thread([this] { work(); });
     hurry_ = hurry_ || urgent || queue_.half_full();

@@ -28,14 +28,14 @@ Side other(Side side) {
 }  // namespace
 
 BodyPump::BodyPump(const CopyRoute& route, Framing in, Framing out, BodyFilter* filter,
-                   std::string head, CopyProgress& progress)
+                   HeadText head, CopyProgress& progress)
     : route_(route),
       in_(in),
       out_(out),
       filter_(filter),
       progress_(progress),
       staged_(std::move(head)),
-      head_bytes_(staged_.size()),
+      head_bytes_(staged_->size()),
       remaining_(in.length),
       done_(is_empty(in)) {}
 
@@ -46,8 +46,8 @@ Awaitable<Result<void>> BodyPump::run(HoldHead hold) {
   }
   while (!done_) {
     // A head does not wait for a body that has not begun to arrive.
-    if (route_.buffer.empty() && !staged_.empty()) {
-      auto sent = co_await send(staged_);
+    if (route_.buffer.empty() && !sent_at_once(*staged_)) {
+      auto sent = co_await send_rest();
       if (!sent) co_return sent;
     }
     std::span<char> received = route_.buffer.unread_writable();
@@ -60,8 +60,10 @@ Awaitable<Result<void>> BodyPump::run(HoldHead hold) {
     if (!content) co_return fail(std::move(content.error()));
     auto framed = frame(*content);
     if (!framed) co_return fail(std::move(framed.error()));
-    auto sent = co_await send(*framed);
-    if (!sent) co_return sent;
+    if (!sent_at_once(*framed)) {
+      auto sent = co_await send_rest();
+      if (!sent) co_return sent;
+    }
   }
   progress_.body_read = true;
   // Only an empty body gets here with something left to say: otherwise the last piece said it.
@@ -69,7 +71,8 @@ Awaitable<Result<void>> BodyPump::run(HoldHead hold) {
     auto staged = stage({});
     if (!staged) co_return staged;
   }
-  co_return co_await send(staged_);
+  if (!sent_at_once(*staged_)) co_return co_await send_rest();
+  co_return Result<void>{};
 }
 
 bool BodyPump::misses_short_body() const {
@@ -144,12 +147,12 @@ Result<std::span<char>> BodyPump::decode(std::span<char> received) {
 
 // What goes out for a piece of content: it in its place, or what is staged with it behind.
 Result<std::string_view> BodyPump::frame(std::span<char> content) {
-  if (staged_.empty() && is_in_scratch(content) && passes({content.data(), content.size()})) {
+  if (staged_->empty() && is_in_scratch(content) && passes({content.data(), content.size()})) {
     return frame_in_place(content);
   }
   auto staged = stage({content.data(), content.size()});
   if (!staged) return fail(std::move(staged.error()));
-  return staged_;
+  return *staged_;
 }
 
 // Whether the filter, if there is one, leaves this piece alone.
@@ -181,12 +184,12 @@ Result<void> BodyPump::stage(std::string_view content) {
 
 void BodyPump::stage_framed(std::string_view content, bool last) {
   const bool chunked = out_.kind == Framing::Kind::chunked;
-  reserve_wiping(staged_,
-                 staged_.size() + content.size() + Scratch::front_bytes + Scratch::back_bytes);
-  if (chunked && !content.empty()) append_chunk_size(staged_, content.size());
-  staged_ += content;
-  if (chunked && !content.empty()) staged_ += "\r\n";
-  if (chunked && last) staged_ += last_chunk;
+  std::string& out = *staged_;
+  reserve_wiping(out, out.size() + content.size() + Scratch::front_bytes + Scratch::back_bytes);
+  if (chunked && !content.empty()) append_chunk_size(out, content.size());
+  out += content;
+  if (chunked && !content.empty()) out += "\r\n";
+  if (chunked && last) out += last_chunk;
 }
 
 // The content with its chunk framing put around it, inside the scratch block.
@@ -210,23 +213,40 @@ std::string_view BodyPump::frame_in_place(std::span<char> content) {
   return {begin, static_cast<std::size_t>(end - begin)};
 }
 
-// Sends what is staged, or what frame() made while nothing was.
-Awaitable<Result<void>> BodyPump::send(std::string_view bytes) {
-  if (bytes.empty()) co_return Result<void>{};
-  if (stopped_) co_return fail(stopped());
+// Sends what is staged, or what frame() made while nothing was. False: some of it waits for room,
+// or it failed, and send_rest() has the rest of it.
+bool BodyPump::sent_at_once(std::string_view bytes) {
+  unsent_ = bytes;
+  if (bytes.empty()) return true;
+  if (stopped_) return false;
+  sending_bytes_ = bytes.size();
   route_.to.expires_after(route_.idle);
   route_.from.expires_after(route_.idle * 2);
   progress_.write_begun = true;
-  auto sent = co_await route_.to.write_all(bytes);
-  wipe(staged_.data(), std::exchange(head_bytes_, 0));
-  staged_.clear();
+  route_.to.write_now(unsent_);
+  if (!unsent_.empty()) return false;
+  forget_staged();
+  progress_.written_bytes += sending_bytes_;
+  return true;
+}
+
+Awaitable<Result<void>> BodyPump::send_rest() {
+  if (stopped_) co_return fail(stopped());
+  auto sent = co_await route_.to.write_all(unsent_);
+  forget_staged();
   if (!sent) {
     progress_.write_failed = true;
     sent.error().side = other(route_.from_side);
     co_return sent;
   }
-  progress_.written_bytes += bytes.size();
+  progress_.written_bytes += sending_bytes_;
   co_return sent;
+}
+
+// A head may hold a key.
+void BodyPump::forget_staged() {
+  wipe(staged_->data(), std::exchange(head_bytes_, 0));
+  staged_->clear();
 }
 
 Error BodyPump::stopped() const {
@@ -244,7 +264,7 @@ Awaitable<Result<BodyCopy>> copy_body(ByteStream& from, InputBuffer& buffer, Fra
                                       std::chrono::milliseconds idle, Side from_side) {
   CopyProgress progress;
   const CopyRoute route{from, buffer, to, from_side, idle};
-  BodyPump pump(route, in, out, filter, std::string(), progress);
+  BodyPump pump(route, in, out, filter, HeadText(), progress);
   auto copied = co_await pump.run(HoldHead::no);
   if (!copied) co_return fail(std::move(copied.error()));
   BodyCopy copy;

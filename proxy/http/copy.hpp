@@ -36,7 +36,7 @@ enum class HoldHead : std::uint8_t { no, yes };
 class BodyPump {
  public:
   // `head` goes out before the body. `filter` may be null.
-  BodyPump(const CopyRoute& route, Framing in, Framing out, BodyFilter* filter, std::string head,
+  BodyPump(const CopyRoute& route, Framing in, Framing out, BodyFilter* filter, HeadText head,
            CopyProgress& progress);
   Awaitable<Result<void>> run(HoldHead hold);
   // No further read or write begins; run() then fails. What is pending is the caller's to cancel.
@@ -50,7 +50,9 @@ class BodyPump {
   bool passes(std::string_view content);
   Result<void> stage(std::string_view content);
   Result<std::string_view> frame(std::span<char> content);
-  Awaitable<Result<void>> send(std::string_view bytes);
+  bool sent_at_once(std::string_view bytes);
+  Awaitable<Result<void>> send_rest();
+  void forget_staged();
   void stage_framed(std::string_view content, bool last);
   std::string_view frame_in_place(std::span<char> content);
   Error stopped() const;
@@ -61,9 +63,11 @@ class BodyPump {
   Framing in_, out_;
   BodyFilter* filter_;
   CopyProgress& progress_;
-  std::string staged_;      // goes out next: a head, or what the filter made
+  HeadText staged_;         // goes out next: a head, or what the filter made
   std::size_t head_bytes_;  // of it: wiped once sent, it may hold a key
   std::string filtered_;
+  std::span<const char> unsent_;  // of what goes out now, in staged_ or the scratch block
+  std::size_t sending_bytes_ = 0;
   std::uint64_t made_bytes_ = 0;  // by the filter
   std::uint64_t remaining_;       // of a body with a length
   ChunkDecoder decoder_;

@@ -10,6 +10,7 @@
 #include "config/base/secret.hpp"
 #include "proxy/http/copy.hpp"
 #include "proxy/http/lexical.hpp"
+#include "proxy/http/scratch.hpp"
 #include "proxy/http/serialize.hpp"
 #include "proxy/net/turn.hpp"
 
@@ -53,11 +54,11 @@ class Exchange {
         result_(result) {}
 
   Awaitable<Result<void>> run();
+  Awaitable<Result<void>> run_straight(std::size_t body_bytes);
 
  private:
   bool misses_short_body() const;
   Awaitable<Result<void>> await_short_body();
-  Awaitable<Result<void>> run_straight(std::size_t body_bytes);
   Result<void> append_request_body(std::string& out, std::size_t body_bytes);
   Awaitable<Result<void>> run_both_ways();
   Awaitable<Result<void>> send_request(BodyPump& pump);
@@ -67,7 +68,7 @@ class Exchange {
   Awaitable<Result<void>> relay_upgrade(ResponseHead& head);
   Awaitable<Result<void>> relay_final(ResponseHead& head);
 
-  std::string request_head() const;
+  HeadText request_head() const;
   Framing framing_to_client(const ResponseHead& head, bool filtered) const;
   bool body_is_here() const;
   void wait_for_response();
@@ -97,10 +98,10 @@ class Exchange {
       nullptr;  // cancelled when sending has ended; lives in run_both_ways
 };
 
-std::string Exchange::request_head() const {
-  std::string head;
+HeadText Exchange::request_head() const {
+  HeadText head;
   const auto option = upgrade_.empty() ? ConnectionOption::none : ConnectionOption::upgrade;
-  append_head(head, request_, Version::http_1_1, option, upgrade_);
+  append_head(*head, request_, Version::http_1_1, option, upgrade_);
   return head;
 }
 
@@ -126,11 +127,11 @@ Error Exchange::no_response(Error error) {
   return error;
 }
 
+// Where there is a body, or something wrong.
 Awaitable<Result<void>> Exchange::run() {
   if (!upstream_in_.empty()) {
     co_return fail(lexical::malformed(lexical::Message::response, "it came before the request"));
   }
-  if (!has_body(request_)) co_return co_await run_straight(0);
   if (misses_short_body()) {
     auto awaited = co_await await_short_body();
     if (!awaited) co_return awaited;
@@ -185,14 +186,17 @@ Result<void> Exchange::append_request_body(std::string& out, std::size_t body_by
 
 // The whole request is in memory: write, read, relay, nothing at the same time.
 Awaitable<Result<void>> Exchange::run_straight(std::size_t body_bytes) {
-  std::string out = request_head();
-  const std::size_t head_bytes = out.size();
-  auto added = append_request_body(out, body_bytes);
+  HeadText out = request_head();
+  const std::size_t head_bytes = out->size();
+  auto added = append_request_body(*out, body_bytes);
   if (!added) co_return added;
   wait_for_response();
-  auto sent = co_await upstream_.write_all(out);
-  wipe(out.data(), head_bytes);
-  if (sent) result_.bytes_to_upstream += out.size();
+  std::span<const char> unsent = *out;
+  upstream_.write_now(unsent);
+  Result<void> sent;
+  if (!unsent.empty()) sent = co_await upstream_.write_all(unsent);
+  wipe(out->data(), head_bytes);
+  if (sent) result_.bytes_to_upstream += out->size();
   // A write that failed may have been answered before it did (413, 401): the response decides.
   const bool complete = sent.has_value();
   auto answered = co_await respond();
@@ -361,16 +365,17 @@ Awaitable<Result<void>> Exchange::relay_final(ResponseHead& head) {
   auto option = ConnectionOption::none;
   if (!client_lives) option = ConnectionOption::close;
   if (client_lives && request_.http_1_0) option = ConnectionOption::keep_alive;
-  std::string out;
+  HeadText out;
   // With room for what is here of the body, which leaves with its head.
-  out.reserve(usual_head_bytes + std::min(upstream_in_.unread().size(), joined_body_bytes_max));
-  append_head(out, head, Version::http_1_1, option);
+  out->reserve(usual_head_bytes + std::min(upstream_in_.unread().size(), joined_body_bytes_max));
+  append_head(*out, head, Version::http_1_1, option);
 
   CopyProgress progress;
   const CopyRoute route{upstream_, upstream_in_, client_, Side::upstream, times_.idle};
   BodyPump pump(route, in, head.framing, filter->get(), std::move(out), progress);
   const auto hold = *filter ? HoldHead::no : HoldHead::yes;
-  co_await turn_of_others();
+  const Executor executor = co_await net::this_coro::executor;
+  co_await turn_of_others(executor);
   auto copied = co_await pump.run(hold);
   result_.bytes_to_client += progress.written_bytes;
   result_.response_started = progress.write_begun;
@@ -390,6 +395,7 @@ Awaitable<Result<void>> exchange(ByteStream& client, InputBuffer& client_in,
                                  ExchangeHooks& hooks, ExchangeResult& result) {
   Exchange one(client, client_in, request, upgrade, upstream, upstream_in, limits, times, hooks,
                result);
+  if (upstream_in.empty() && !has_body(request)) co_return co_await one.run_straight(0);
   co_return co_await one.run();
 }
 

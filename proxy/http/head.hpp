@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "config/base/error.hpp"
+#include "proxy/net/frame_pool.hpp"
 
 namespace nono::http {
 
@@ -17,6 +18,7 @@ struct Field {
   std::string value;  // without surrounding white space
 };
 bool equal_name(std::string_view a, std::string_view b);
+using FieldList = std::vector<Field, PoolAllocator<Field>>;
 
 // The fields of one message, in the order received.
 class Fields {
@@ -27,11 +29,11 @@ class Fields {
   void set(std::string_view name, std::string_view value);  // replaces all of that name
   void add(std::string_view name, std::string_view value);
   void erase(std::string_view name);
-  std::vector<Field>& all() { return fields_; }
-  const std::vector<Field>& all() const { return fields_; }
+  FieldList& all() { return fields_; }
+  const FieldList& all() const { return fields_; }
 
  private:
-  std::vector<Field> fields_;
+  FieldList fields_;
 };
 
 // How a message's body is delimited (RFC 9112 6).

@@ -41,7 +41,7 @@ bool is_absolute_form(std::string_view target) {
 }
 
 // Takes a field line apart; null if it is one, otherwise what is wrong.
-const char* read_field_line(std::string_view line, std::vector<Field>& fields) {
+const char* read_field_line(std::string_view line, FieldList& fields) {
   if (line.front() == ' ' || line.front() == '\t') return "a field is continued on a second line";
   const void* colon = std::memchr(line.data(), ':', line.size());
   if (!colon) return "a field line has no colon";
@@ -130,7 +130,7 @@ Error first_line_too_long(Message message) {
 }
 
 Result<std::string_view> read_lines(std::string_view head, const HeadLimits& limits,
-                                    Message message, std::vector<Field>& fields) {
+                                    Message message, FieldList& fields) {
   fields.reserve(usual_fields);
   std::string_view first;
   std::size_t lines = 0;

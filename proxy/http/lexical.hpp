@@ -1,11 +1,11 @@
 #pragma once
 // The characters and lines of HTTP/1.1 (RFC 9110 5, RFC 9112 2-5), read strictly: what is not
-// exactly by the grammar is refused, never repaired. Pure functions on views; private to proxy/http.
+// exactly by the grammar is refused, never repaired. Pure functions on views; private to
+// proxy/http.
 
 #include <array>
 #include <cstdint>
 #include <string_view>
-#include <vector>
 
 #include "proxy/http/head.hpp"
 
@@ -61,7 +61,7 @@ Error first_line_too_long(Message message);
 // no NUL or control, no obs-fold, field names that are tokens with the colon right behind, at most
 // `limits.fields_max` fields. Returns the first line without its CRLF, and the fields in `fields`.
 Result<std::string_view> read_lines(std::string_view head, const HeadLimits& limits,
-                                    Message message, std::vector<Field>& fields);
+                                    Message message, FieldList& fields);
 
 // The parts of a request line and of a status line, each by its exact grammar (RFC 9112 3 and 4).
 struct RequestLine {

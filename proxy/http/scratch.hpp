@@ -1,9 +1,10 @@
 #pragma once
-// Blocks that bodies pass through, borrowed for the length of one copy. Private to proxy/http.
+// Memory that messages pass through, borrowed for the length of one. Private to proxy/http.
 
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace nono::http {
@@ -29,6 +30,26 @@ class Scratch {
 
  private:
   std::unique_ptr<char[]> block_;
+};
+
+// Text for a head, or a whole short message, that is written and then gone: its memory is kept for
+// the next one of this thread. What it holds is not wiped.
+class HeadText {
+ public:
+  HeadText();
+  ~HeadText();
+  HeadText(const HeadText&) = delete;
+  HeadText& operator=(const HeadText&) = delete;
+  HeadText(HeadText&&) noexcept = default;
+  HeadText& operator=(HeadText&&) noexcept = default;
+
+  std::string& operator*() { return text_; }
+  std::string* operator->() { return &text_; }
+  const std::string& operator*() const { return text_; }
+  const std::string* operator->() const { return &text_; }
+
+ private:
+  std::string text_;
 };
 
 }  // namespace nono::http

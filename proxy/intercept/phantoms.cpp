@@ -156,7 +156,7 @@ bool PhantomScanner::contains(std::string_view text, PhantomBook* others) const 
 bool PhantomScanner::contains(const http::RequestHead& head, PhantomBook* others) const {
   if (tails_.empty() && others == nullptr) return false;
   if (contains(head.target, others) || contains(head.method, others)) return true;
-  const std::vector<http::Field>& fields = head.fields.all();
+  const http::FieldList& fields = head.fields.all();
   return std::any_of(fields.begin(), fields.end(), [&](const http::Field& field) {
     return contains(field.value, others) || contains(field.name, others);
   });
@@ -164,7 +164,7 @@ bool PhantomScanner::contains(const http::RequestHead& head, PhantomBook* others
 
 bool PhantomScanner::contains_token(const http::RequestHead& head) const {
   if (token_.empty()) return false;
-  const std::vector<http::Field>& fields = head.fields.all();
+  const http::FieldList& fields = head.fields.all();
   return token_.finds(head.target) ||
          std::any_of(fields.begin(), fields.end(), [&](const http::Field& field) {
            return token_.finds(field.value) || token_.finds(field.name);

@@ -219,7 +219,7 @@ void remove_phantom_fields(http::Fields& fields, const LoadedCredential& credent
     return is_key_field(field.name, credential.route.injection) &&
            read_field(field.value, credential.phantom).holds == Holds::phantom;
   };
-  std::vector<http::Field>& all = fields.all();
+  http::FieldList& all = fields.all();
   all.erase(std::remove_if(all.begin(), all.end(), carries), all.end());
 }
 

@@ -20,6 +20,9 @@ class ByteStream {
   // Reads what is there, at least one byte; 0 is the peer's end of stream. Errors: closed, timeout,
   // io.
   virtual Awaitable<Result<std::size_t>> read_some(std::span<char> buffer) = 0;
+  // Sends what goes at once and takes that off `data`: nearly always all of it, and then nothing is
+  // awaited. What is left, and a failure, is write_all()'s.
+  virtual void write_now([[maybe_unused]] std::span<const char>& data) {}
   // Writes all of it or fails.
   virtual Awaitable<Result<void>> write_all(std::span<const char> data) = 0;
   // Ends our direction (FIN, or close_notify and FIN); reading goes on.

@@ -1,6 +1,8 @@
 #pragma once
-// Memory of coroutine frames, one pool per thread. A request is some twenty coroutines one in the
-// other; Asio keeps a handful of frames of up to 1 KiB and asks aligned_alloc() for all others.
+// Memory of coroutine frames and of other small things of a request, one pool per thread. A request
+// is some dozen coroutines one in the other; Asio keeps a handful of frames of up to 1 KiB and asks
+// aligned_alloc() for all others. All that one look at the sockets sets going needs its memory at
+// the same time, more of each size than malloc keeps at hand.
 //
 // Specialises what Asio calls, so that every file with coroutines must see it before it sees Asio:
 // the target nono_asio has the compiler include it first.
@@ -9,6 +11,7 @@
 #include <boost/asio/detail/thread_info_base.hpp>
 #include <cstddef>
 #include <new>
+#include <utility>
 
 namespace nono {
 
@@ -19,56 +22,73 @@ class FramePool {
   FramePool& operator=(const FramePool&) = delete;
   ~FramePool() {
     closed_ = true;
-    for (Size& size : sizes_) {
-      while (size.first != nullptr) ::operator delete(take(size));
+    for (Free* first : first_) {
+      while (first != nullptr) ::operator delete(std::exchange(first, first->next));
     }
   }
 
   static void* allocate(std::size_t bytes) {
     const std::size_t at = (bytes - 1) / step;
-    if (at >= sizes || closed_) return ::operator new(bytes);
-    Size& size = of_this_thread().sizes_[at];
-    return size.first != nullptr ? take(size) : ::operator new((at + 1) * step);
+    if (!pooled || at >= sizes || closed_) return ::operator new(bytes);
+    FramePool& pool = of_this_thread();
+    Free*& first = pool.first_[at];
+    if (first == nullptr) return ::operator new((at + 1) * step);
+    pool.kept_bytes_ -= (at + 1) * step;
+    return std::exchange(first, first->next);
   }
 
   static void deallocate(void* frame, std::size_t bytes) noexcept {
     const std::size_t at = (bytes - 1) / step;
-    if (at >= sizes || closed_) return ::operator delete(frame);
-    Size& size = of_this_thread().sizes_[at];
-    if (size.count >= kept_max) return ::operator delete(frame);
-    size.first = new (frame) Free{size.first};
-    ++size.count;
+    if (!pooled || at >= sizes || closed_) return ::operator delete(frame);
+    FramePool& pool = of_this_thread();
+    if (pool.kept_bytes_ >= kept_bytes_max) return ::operator delete(frame);
+    pool.kept_bytes_ += (at + 1) * step;
+    pool.first_[at] = new (frame) Free{pool.first_[at]};
   }
 
  private:
   struct Free {
     Free* next;
   };
-  struct Size {
-    Free* first = nullptr;
-    std::size_t count = 0;
-  };
+#if defined(__SANITIZE_ADDRESS__)
+  static constexpr bool pooled = false;  // what is used after its end is to be found
+#elif defined(__has_feature)
+  static constexpr bool pooled = !__has_feature(address_sanitizer);
+#else
+  static constexpr bool pooled = true;
+#endif
   static constexpr std::size_t step = 64;  // bytes
   static constexpr std::size_t sizes = 64;
-  // Of each size. What a burst of connections took more goes back to the allocator, and an idle
-  // tunnel's frames are as large as they have to be: Asio gives a small one any block that is
-  // free.
-  static constexpr std::size_t kept_max = 32;
+  // Enough for all that a look at the sockets may set going. What a burst of connections took more
+  // goes back to the allocator, and an idle tunnel's frames are as large as they have to be: Asio
+  // gives a small one any block that is free.
+  static constexpr std::size_t kept_bytes_max = std::size_t{1} << 20;
   // Frames of more than step * sizes bytes are rare, and the allocator's own.
 
   static FramePool& of_this_thread() {
     thread_local FramePool pool;
     return pool;
   }
-  static void* take(Size& size) noexcept {
-    Free* const frame = size.first;
-    size.first = frame->next;
-    --size.count;
-    return frame;
-  }
 
   static inline thread_local bool closed_ = false;  // what ends later than the pool does without
-  std::array<Size, sizes> sizes_{};
+  std::array<Free*, sizes> first_{};
+  std::size_t kept_bytes_ = 0;
+};
+
+// For containers of a request, which end on the thread that they began on.
+template <class Value>
+struct PoolAllocator {
+  using value_type = Value;
+  PoolAllocator() = default;
+  template <class Other>
+  PoolAllocator(const PoolAllocator<Other>&) {}  // NOLINT(google-explicit-constructor)
+  Value* allocate(std::size_t count) {
+    return static_cast<Value*>(FramePool::allocate(count * sizeof(Value)));
+  }
+  void deallocate(Value* memory, std::size_t count) noexcept {
+    FramePool::deallocate(memory, count * sizeof(Value));
+  }
+  friend bool operator==(PoolAllocator, PoolAllocator) { return true; }
 };
 
 }  // namespace nono

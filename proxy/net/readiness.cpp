@@ -114,6 +114,25 @@ void Poller::look() {
     const epoll_event& event = events[static_cast<std::size_t>(at)];
     if (Readiness* const who = find(event.data.u64)) who->happened(event.events);
   }
+  run_turns();
+}
+
+void Poller::in_turn(Waiter& waiter) {
+  if (!looking_) return net::post(executor(), Told(waiter, {}));
+  *last_turn_ = &waiter;
+  last_turn_ = &waiter.next_;
+}
+
+// Whoever asks for a turn meanwhile gets it from the context's queue.
+void Poller::run_turns() {
+  Waiter* first = std::exchange(turns_, nullptr);
+  last_turn_ = &turns_;
+  looking_ = false;
+  while (first != nullptr) {
+    Waiter* const waiter = first;
+    first = std::exchange(waiter->next_, nullptr);
+    waiter->ready({});
+  }
 }
 
 Readiness::Readiness(Poller& poller, int fd) : poller_(poller), name_(poller.add(fd, *this)) {

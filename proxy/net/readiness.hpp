@@ -34,6 +34,7 @@ class Waiter {
   Waiter() = default;
 
  private:
+  friend class Poller;
   friend class Readiness;
   Waiter* next_ = nullptr;  // who waits for the same
 };
@@ -56,6 +57,9 @@ class Poller final : public net::execution_context::service {
   // How many waits there are; with none, the context may run out of work.
   void waits_more();
   void waits_less();
+  // Calls `waiter` once everybody has been called whom the look under way tells something; from the
+  // context's queue where there is none. Nothing calls that off.
+  void in_turn(Waiter& waiter);
   // Which look is the last one that was had.
   std::uint32_t last_look() const { return looks_; }
   // Whether that told of all there was, and somebody has waited ever since: while nobody does,
@@ -72,11 +76,14 @@ class Poller final : public net::execution_context::service {
   void shutdown() override;
   void watch();
   void look();
+  void run_turns();
   Readiness* find(std::uint64_t name) const noexcept;
 
   StreamDescriptor descriptor_;  // the epoll instance
   std::vector<Place> places_;
   std::vector<std::uint32_t> free_;
+  Waiter* turns_ = nullptr;  // who waits for the end of this look, the first one first
+  Waiter** last_turn_ = &turns_;
   std::size_t waits_ = 0;
   std::uint32_t looks_ = 0;
   bool watching_ = false;

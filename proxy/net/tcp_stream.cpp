@@ -75,9 +75,11 @@ Awaitable<Result<std::size_t>> TcpStream::read_some(std::span<char> buffer) {
     co_await net::post(executor_, net::deferred);
   }
   while (true) {
+    // Not by wait_readable(): each message would pay for one more coroutine.
     if (!readiness_.readable()) {
-      auto waited = co_await wait_readable();
-      if (!waited) co_return fail(std::move(waited.error()));
+      reads_at_once_ = 0;
+      auto [code] = co_await told_by(readiness_, &Readiness::await_read);
+      if (code) co_return fail(error(code));
     }
     const ssize_t count = ::recv(socket_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
     const int saved = errno;
@@ -88,6 +90,11 @@ Awaitable<Result<std::size_t>> TcpStream::read_some(std::span<char> buffer) {
     if (saved == EAGAIN) readiness_.is_dry();
     if (saved != EAGAIN && saved != EINTR) co_return fail(error(system_error(saved)));
   }
+}
+
+void TcpStream::write_now(std::span<const char>& data) {
+  const ssize_t sent = ::send(socket_.get(), data.data(), data.size(), MSG_NOSIGNAL);
+  if (sent > 0) data = data.subspan(static_cast<std::size_t>(sent));
 }
 
 Awaitable<Result<void>> TcpStream::write_all(std::span<const char> data) {

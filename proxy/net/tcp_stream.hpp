@@ -28,6 +28,7 @@ class TcpStream final : public ByteStream, private Expiring {
   ~TcpStream() override;
 
   Awaitable<Result<std::size_t>> read_some(std::span<char> buffer) override;
+  void write_now(std::span<const char>& data) override;
   Awaitable<Result<void>> write_all(std::span<const char> data) override;
   Awaitable<Result<void>> shutdown_send() override;
   Awaitable<void> close_gracefully() override;

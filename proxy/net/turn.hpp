@@ -3,16 +3,37 @@
 // what is sent then leaves in one go, so that a peer is woken once and not for each message.
 // To be awaited before what a message depends on is looked at, not between that and sending it.
 
-#include <boost/asio/post.hpp>
-#include <boost/asio/this_coro.hpp>
-
 #include "proxy/net/asio.hpp"
+#include "proxy/net/readiness.hpp"
 
 namespace nono {
 
-inline Awaitable<void> turn_of_others() {
-  const Executor executor = co_await net::this_coro::executor;
-  co_await net::post(executor, net::deferred);
+// A coroutine that waits for its turn: made where it suspends, and gone when it goes on.
+template <class Handler>
+class Turn final : public Waiter {
+ public:
+  explicit Turn(Handler handler) : handler_(std::move(handler)) {}
+  void ready(const ErrorCodeSys&) override {
+    Handler handler(std::move(handler_));
+    delete this;
+    std::move(handler)();
+  }
+  void drop() noexcept override { delete this; }
+
+  static void* operator new(std::size_t bytes) { return FramePool::allocate(bytes); }
+  static void operator delete(void* memory, std::size_t bytes) noexcept {
+    FramePool::deallocate(memory, bytes);
+  }
+
+ private:
+  Handler handler_;
+};
+
+// To be awaited by a coroutine that runs on `executor`. Cannot be cancelled: it ends by itself.
+inline auto turn_of_others(const Executor& executor) {
+  Poller& poller = net::use_service<Poller>(executor.context());
+  auto begin = [&poller](auto handler) { poller.in_turn(*new Turn(std::move(handler))); };
+  return net::async_initiate<const net::deferred_t, void()>(begin, net::deferred);
 }
 
 }  // namespace nono

@@ -12,6 +12,9 @@ namespace nono::policy {
 
 struct Engine::Compiled : CompiledRules {
   explicit Compiled(CompiledRules rules) : CompiledRules(std::move(rules)) {}
+  std::vector<Decision> route_decisions;  // one for each route
+  Decision no_route =
+      Refusal{Because{Reason::no_rule, {}}, "there is no such credential route", {}};
 };
 
 namespace {
@@ -108,8 +111,9 @@ Result<std::shared_ptr<const Engine>> Engine::make(const NetworkRules& rules,
                                                    const std::vector<CredentialRoute>& routes) {
   Result<CompiledRules> compiled = compile(rules, routes);
   if (!compiled) return fail(std::move(compiled.error()));
-  return std::shared_ptr<const Engine>(
-      new Engine(std::make_unique<Compiled>(std::move(*compiled))));
+  auto all = std::make_unique<Compiled>(std::move(*compiled));
+  for (const Route& route : all->routes) all->route_decisions.push_back(judge_route(*all, route));
+  return std::shared_ptr<const Engine>(new Engine(std::move(all)));
 }
 
 Decision Engine::decide(const HostPort& target) const {
@@ -227,12 +231,12 @@ std::vector<std::size_t> Engine::routes_for(const HostPort& target) const {
                                             : rules.allowed[found.entry].routes;
 }
 
-Decision Engine::decide_route(std::size_t route) const {
-  const CompiledRules& rules = *compiled_;
-  if (route >= rules.routes.size()) {
-    return Refusal{Because{Reason::no_rule, {}}, "there is no such credential route", {}};
-  }
-  const Route& wanted = rules.routes[route];
+const Decision& Engine::decide_route(std::size_t route) const {
+  const std::vector<Decision>& decisions = compiled_->route_decisions;
+  return route < decisions.size() ? decisions[route] : compiled_->no_route;
+}
+
+Decision Engine::judge_route(const CompiledRules& rules, const Route& wanted) {
   const HostPort& target = wanted.upstream;
   const HostProbe probe(target.host);
   if (std::optional<Refusal> refusal = refuse_always(rules, target)) return std::move(*refusal);

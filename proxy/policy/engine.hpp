@@ -10,6 +10,9 @@
 
 namespace nono::policy {
 
+struct CompiledRules;
+struct Route;
+
 // What an HTTP request inside an intercepted or plain connection asks for.
 struct RequestTarget {
   std::string_view method;
@@ -57,8 +60,9 @@ class Engine {
   // The credential routes whose upstream is this target (indexes into the routes given to make).
   std::vector<std::size_t> routes_for(const HostPort& target) const;
 
-  // The permit for a credential route's own upstream, as the reverse form uses it.
-  Decision decide_route(std::size_t route) const;
+  // The permit for a credential route's own upstream, as the reverse form uses it. Lives as long as
+  // the engine.
+  const Decision& decide_route(std::size_t route) const;
 
   // May a program inside reach this port of the host's loopback? Only where --open-port names it.
   Decision decide_open_port(Port port) const;
@@ -70,6 +74,7 @@ class Engine {
  private:
   struct Compiled;
   explicit Engine(std::unique_ptr<const Compiled> compiled);
+  static Decision judge_route(const CompiledRules& rules, const Route& wanted);
   // Makes `permit` one that only observe mode gives.
   static void observe(Permit& permit, Refusal refusal);
   std::unique_ptr<const Compiled> compiled_;

@@ -65,7 +65,8 @@ class Job {
  private:
   Job& add(const Record& record) {
     audit::append_number(text_, 0);
-    audit::append_record(text_, record);
+    std::string room;
+    text_ += audit::record_text(room, record);
     text_ += ",\"chain\":\"\"}\n";
     return *this;
   }

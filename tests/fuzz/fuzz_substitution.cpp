@@ -35,7 +35,7 @@ bool carries_key(std::string_view text) {
 }
 
 bool any_name_carries_key(const RequestHead& head) {
-  const std::vector<Field>& fields = head.fields.all();
+  const FieldList& fields = head.fields.all();
   return std::any_of(fields.begin(), fields.end(),
                      [](const Field& field) { return carries_key(field.name); });
 }
