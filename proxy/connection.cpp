@@ -27,14 +27,15 @@ bool loopback(const Host& host) {
 
 }  // namespace
 
-Connection::Connection(Worker& worker, UniqueFd socket, SessionPtr own, Entrance entrance)
+Connection::Connection(Worker& worker, UniqueFd socket, SessionPtr own, Entrance entrance,
+                       Prepared prepared)
     : worker_(worker),
       gateway_(worker.gateway()),
       own_(std::move(own)),
       captured_(std::move(entrance.captured)),
       inward_(std::move(entrance.inward)),
-      client_(
-          std::make_unique<TcpStream>(std::move(socket), worker.executor(), worker.deadlines())),
+      client_(std::make_unique<TcpStream>(std::move(socket), worker.executor(), worker.deadlines(),
+                                          prepared)),
       current_(client_.get()) {
   const Limits& limits = worker_.settings().limits;
   client_->drains(limits.drain_time_max, limits.drain_bytes_max);
@@ -140,7 +141,10 @@ Awaitable<Next> Connection::serve_connect(http::RequestHead& head) {
         bad_target("the CONNECT target: " + target.error().what, target.error().fix);
     co_return co_await refuse(trail, problem, &head);
   }
-  if (!host_agrees(head, *target, target->port) && !host_is_proxy(head, own_port())) {
+  const std::string* host = head.fields.find("Host");
+  const bool same_words = host != nullptr && *host == head.target;  // as they nearly always are
+  if (!same_words && !host_agrees(head, *target, target->port) &&
+      !host_is_proxy(head, own_port())) {
     const Problem problem = mismatch(head, *target);
     co_return co_await refuse(trail, problem, &head);
   }

@@ -17,11 +17,13 @@ namespace nono {
 
 class TunnelJudge;
 
-class Connection {
+class Connection : public Pooled {
  public:
   // `own`: the session that its listener belongs to, so that no token is asked for; null otherwise.
   // `entrance`: what the client wants where it does not speak to us.
-  Connection(Worker& worker, UniqueFd socket, SessionPtr own, Entrance entrance = {});
+  // `prepared`: as TcpStream has it.
+  Connection(Worker& worker, UniqueFd socket, SessionPtr own, Entrance entrance = {},
+             Prepared prepared = Prepared::no);
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;

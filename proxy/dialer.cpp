@@ -35,6 +35,7 @@ UniqueFd begin_connect(const net::ip::tcp::endpoint& endpoint, const IpAddress& 
     return fd && ::connect(fd.get(), endpoint.data(), size) == 0;
   };
   if (fd && classify(address) == AddressClass::loopback) use_cubic(fd.get());
+  send_at_once(fd.get());
   if (connect()) return fd;
   if (fd && errno == EINPROGRESS) {
     if (connect()) return fd;
@@ -114,7 +115,7 @@ class Race {
       last_error_ = code;
       return false;
     }
-    auto stream = std::make_unique<TcpStream>(std::move(fd), executor_, deadlines_);
+    auto stream = std::make_unique<TcpStream>(std::move(fd), executor_, deadlines_, Prepared::yes);
     Attempt& attempt = attempts_.emplace_back(*this, std::move(stream), address);
     if (wait) {
       ++pending_;
@@ -214,7 +215,7 @@ Awaitable<Result<Dialled>> dial_one(const Permit& permit, const IpAddress& addre
   const bool wait = code == net::error::in_progress;
   if (code && !wait) co_return fail(connect_error(permit, code));
   Dialled dialled;
-  dialled.stream = std::make_unique<TcpStream>(std::move(fd), executor, deadlines);
+  dialled.stream = std::make_unique<TcpStream>(std::move(fd), executor, deadlines, Prepared::yes);
   dialled.address = address;
   if (wait) {
     TcpStream& stream = *dialled.stream;

@@ -14,7 +14,7 @@
 namespace nono {
 
 // Lives in the frame of the coroutine that serves the request; the destructor writes what is due.
-class Trail {
+class Trail : public Pooled {
  public:
   Trail(Worker& worker, audit::Way way);
   ~Trail();

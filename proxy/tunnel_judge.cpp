@@ -84,9 +84,11 @@ FirstBytesJudge::Verdict TunnelJudge::refuse(std::string detail, std::string fix
 
 // The permitted host itself, or another that the very same rule allows on the same port.
 bool TunnelJudge::agrees(std::string_view name) const {
+  const Host& own = permit_.target().host;
+  if (own.is_name() && own.name().text() == name) return true;  // as it nearly always is
   const auto host = parse_host(name);
   if (!host) return false;
-  if (*host == permit_.target().host) return true;
+  if (*host == own) return true;
   const Decision decision = engine_.decide(HostPort{*host, permit_.target().port});
   const Permit* other = std::get_if<Permit>(&decision);
   return other != nullptr && other->handling() == Handling::tunnel &&
@@ -109,14 +111,14 @@ FirstBytesJudge::Verdict TunnelJudge::judge(std::string_view bytes) {
 
 FirstBytesJudge::Verdict TunnelJudge::judge_tls(std::string_view bytes) {
   const ClientHello hello = parse_client_hello(bytes);
-  const std::string target = permit_.target().to_string();
+  const auto target = [this] { return permit_.target().to_string(); };
   switch (hello.state) {
     case ClientHello::State::incomplete:
       return Verdict::more;
     case ClientHello::State::not_tls:
       return judge_other();
     case ClientHello::State::malformed:
-      return refuse("the ClientHello for " + target + " cannot be read",
+      return refuse("the ClientHello for " + target() + " cannot be read",
                     "send a TLS ClientHello as RFC 8446 has it");
     case ClientHello::State::complete:
       break;
@@ -125,7 +127,7 @@ FirstBytesJudge::Verdict TunnelJudge::judge_tls(std::string_view bytes) {
   if (hello.encrypted_hello) {
     if (rules.refuse_ech) {
       return refuse(
-          "the ClientHello for " + target + " has an encrypted part, which its rule refuses",
+          "the ClientHello for " + target() + " has an encrypted part, which its rule refuses",
           "switch Encrypted Client Hello off in the client");
     }
     if (trail_ != nullptr) trail_->detail("the ClientHello has an encrypted part (ECH)");
@@ -134,12 +136,13 @@ FirstBytesJudge::Verdict TunnelJudge::judge_tls(std::string_view bytes) {
   if (hello.server_name.empty()) {
     // A literal address has no name to send (RFC 6066 3); the rule named the address.
     if (!permit_.target().host.is_name()) return Verdict::pass;
-    return refuse("the ClientHello for " + target + " names no host",
+    return refuse("the ClientHello for " + target() + " names no host",
                   "let the client send SNI, or write `sni: any` into the rule");
   }
   if (agrees(hello.server_name)) return Verdict::pass;
-  return refuse(fmt::format("the tunnel is for {} but TLS inside it asks for another host", target),
-                "ask for the same host in CONNECT and in TLS");
+  return refuse(
+      fmt::format("the tunnel is for {} but TLS inside it asks for another host", target()),
+      "ask for the same host in CONNECT and in TLS");
 }
 
 FirstBytesJudge::Verdict TunnelJudge::judge_other() {

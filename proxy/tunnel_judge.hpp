@@ -15,7 +15,7 @@ class Trail;
 enum class Looks : std::uint8_t { unknown_yet, like_http, otherwise };
 Looks look_at(std::string_view bytes);
 
-class TunnelJudge final : public FirstBytesJudge {
+class TunnelJudge final : public FirstBytesJudge, public Pooled {
  public:
   // The engine must outlive the judge; so must the trail, which is told what is of note. It may be
   // null.

@@ -89,6 +89,7 @@ struct Worker::Listener {
   bool tls = false;
   Entrance entrance;
   std::function<bool(int)> admits;
+  Prepared accepted = Prepared::no;
   SessionPtr session;  // whose own it is
   std::string asked;
 };
@@ -213,6 +214,7 @@ void Worker::listen(UniqueFd socket, const SessionPtr& session, std::string aske
 }
 
 void Worker::start(std::shared_ptr<Listener> listener) {
+  if (send_at_once(listener->descriptor.native_handle())) listener->accepted = Prepared::yes;
   listeners_.push_back(listener);
   if (stopping_) return listener->close();
   if (!running_) return;
@@ -300,7 +302,7 @@ Awaitable<void> Worker::accept_loop(std::shared_ptr<Listener> listener) {
       if (listener->tls) {
         spawn_behind_tls(std::move(fd), std::move(own));
       } else {
-        spawn(std::move(fd), std::move(own), listener->entrance);
+        spawn(std::move(fd), std::move(own), listener->entrance, listener->accepted);
       }
     }
   }
@@ -355,9 +357,9 @@ void Worker::turn_away(UniqueFd& socket, const Listener& listener, const Problem
                 [this, doomed](const std::exception_ptr&) { --draining_; });
 }
 
-void Worker::spawn(UniqueFd socket, SessionPtr own, Entrance entrance) {
-  auto connection =
-      std::make_unique<Connection>(*this, std::move(socket), std::move(own), std::move(entrance));
+void Worker::spawn(UniqueFd socket, SessionPtr own, Entrance entrance, Prepared prepared) {
+  auto connection = std::make_unique<Connection>(*this, std::move(socket), std::move(own),
+                                                 std::move(entrance), prepared);
   Connection& running = *connection;
   net::co_spawn(executor(), running.run(),
                 [owned = std::move(connection)](const std::exception_ptr& escaped) {

@@ -75,7 +75,8 @@ class Worker {
   // For connections, on this thread.
   // Serves a connected client from now on; of the session `own`, or by its token where that is
   // null.
-  void spawn(UniqueFd socket, SessionPtr own, Entrance entrance = {});
+  void spawn(UniqueFd socket, SessionPtr own, Entrance entrance = {},
+             Prepared prepared = Prepared::no);
   Gateway& gateway() { return gateway_; }
   metrics::Metrics& metrics() { return metrics_; }
   const ProxySettings& settings() const { return *settings_; }

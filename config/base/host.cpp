@@ -23,6 +23,30 @@ tl::unexpected<Error> bad_host(std::string_view text, std::string_view why) {
               Side::client);
 }
 
+// A character of a name in its normal form, by the one that is written; 0 where none can be.
+constexpr std::array<char, 256> plain_characters = [] {
+  std::array<char, 256> table{};
+  for (const char c : std::string_view("abcdefghijklmnopqrstuvwxyz0123456789-_.")) {
+    table[static_cast<unsigned char>(c)] = c;
+  }
+  for (char c = 'A'; c <= 'Z'; ++c) {
+    table[static_cast<unsigned char>(c)] = static_cast<char>(c - 'A' + 'a');
+  }
+  return table;
+}();
+
+// The normal form of a name that is plain ASCII, as nearly every one is; none where it is not.
+std::optional<std::string> lowered(std::string_view text) {
+  std::string name(text.size(), '\0');
+  bool plain = true;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    name[at] = plain_characters[static_cast<unsigned char>(text[at])];
+    plain = plain && name[at] != 0;
+  }
+  if (!plain) return std::nullopt;
+  return name;
+}
+
 bool is_lower_name_character(char c) {
   return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
 }
@@ -79,6 +103,12 @@ Result<std::string> check_a_labels(std::string name) {
 // number.
 Result<std::string> normalise(std::string_view text) {
   if (text.size() > input_octets_max) return bad_host(text, "it is too long");
+  if (std::optional<std::string> name = lowered(text)) {
+    if (name->ends_with('.')) name->pop_back();
+    if (const std::string_view fault = label_fault(*name); !fault.empty())
+      return bad_host(text, fault);
+    return has_a_label(*name) ? check_a_labels(std::move(*name)) : std::move(*name);
+  }
   for (char c : text) {
     const auto octet = static_cast<unsigned char>(c);
     if (octet <= ' ' || octet == 0x7f) return bad_host(text, "it has a control character or space");

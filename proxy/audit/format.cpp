@@ -1,8 +1,8 @@
 #include "proxy/audit/format.hpp"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
+#include <cstring>
 
 namespace nono::audit {
 
@@ -47,9 +47,10 @@ class Text {
     digits(value);
   }
   void escaped(std::string_view text) {
+    if (is_plain(text)) return put(text);
     for (const char c : text) {
       const auto byte = static_cast<unsigned char>(c);
-      if (plain_bytes[byte]) {
+      if (is_plain(c)) {
         *at_++ = c;
       } else if (byte == '"' || byte == '\\') {
         *at_++ = '\\';
@@ -63,12 +64,25 @@ class Text {
   }
 
  private:
-  static constexpr std::array<bool, 256> plain_bytes = [] {
-    std::array<bool, 256> plain{};
-    for (std::size_t byte = 0x20; byte <= 0x7e; ++byte) plain[byte] = byte != '"' && byte != '\\';
+  static bool is_plain(char c) { return c >= 0x20 && c <= 0x7e && c != '"' && c != '\\'; }
+  // Eight bytes at a time, as nearly all text is plain. A byte's highest bit says what is found
+  // there; a carry may blame the byte above one that is no good itself.
+  static bool is_plain(std::string_view text) {
+    constexpr std::uint64_t each = 0x0101010101010101;
+    std::uint64_t bad = 0;
+    std::size_t at = 0;
+    for (; at + sizeof bad <= text.size(); at += sizeof bad) {
+      std::uint64_t bytes = 0;
+      std::memcpy(&bytes, text.data() + at, sizeof bytes);
+      const std::uint64_t quotes = bytes ^ each * '"', slashes = bytes ^ each * '\\';
+      bad |= (bytes + each) | (bytes - each * 0x20) | (quotes - each) | (slashes - each) | bytes;
+    }
+    bool plain = (bad & each * 0x80) == 0;
+    for (; at < text.size(); ++at) plain = plain && is_plain(text[at]);
     return plain;
-  }();
+  }
 
+ private:
   char* at_;
 };
 
@@ -85,12 +99,18 @@ void append(std::string& out, std::size_t bytes, const Put& put) {
   out.resize(static_cast<std::size_t>(text.end() - out.data()));
 }
 
-// 2026-01-31T12:00:00.000Z; the years 0 to 9999.
-void put_utc(Text& text, std::chrono::system_clock::time_point time) {
-  const auto whole = std::chrono::floor<std::chrono::milliseconds>(time);
-  const auto day = std::chrono::floor<std::chrono::days>(whole);
+// "2026-01-31T12:00:00.", and which second that is.
+struct SecondText {
+  std::chrono::sys_seconds second{};
+  char text[20];
+};
+
+SecondText text_of(std::chrono::sys_seconds second) {
+  const auto day = std::chrono::floor<std::chrono::days>(second);
   const std::chrono::year_month_day date(day);
-  const std::chrono::hh_mm_ss clock(whole - day);
+  const std::chrono::hh_mm_ss clock(second - day);
+  SecondText made{second, {}};
+  Text text(made.text);
   text.padded(static_cast<unsigned>(static_cast<int>(date.year())), 4);
   text.put("-");
   text.padded(static_cast<unsigned>(date.month()), 2);
@@ -103,7 +123,17 @@ void put_utc(Text& text, std::chrono::system_clock::time_point time) {
   text.put(":");
   text.padded(static_cast<unsigned>(clock.seconds().count()), 2);
   text.put(".");
-  text.padded(static_cast<unsigned>(clock.subseconds().count()), 3);
+  return made;
+}
+
+// 2026-01-31T12:00:00.000Z; the years 0 to 9999. Thousands of lines are of the same second.
+void put_utc(Text& text, std::chrono::system_clock::time_point time) {
+  const auto second = std::chrono::floor<std::chrono::seconds>(time);
+  thread_local SecondText last = text_of(second);
+  if (last.second != second) last = text_of(second);
+  text.put(std::string_view(last.text, sizeof last.text));
+  const auto rest = std::chrono::floor<std::chrono::milliseconds>(time - second);
+  text.padded(static_cast<unsigned>(rest.count()), 3);
   text.put("Z");
 }
 

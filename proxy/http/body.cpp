@@ -15,22 +15,24 @@ using lexical::Message;
 constexpr std::size_t request_read_bytes = 4 * 1024;
 constexpr std::size_t response_read_bytes = 16 * 1024;
 
-// Blocks of the size that responses are read into: each request takes one and gives it back. An
+// Blocks of the sizes that heads are read into: each request takes one and gives it back. An
 // allocator's free list, no more; per thread, so no locks.
 constexpr std::size_t kept_blocks_max = 64;
 
-std::vector<std::unique_ptr<char[]>>& kept_blocks() {
-  thread_local std::vector<std::unique_ptr<char[]>> blocks;
-  return blocks;
+using Blocks = std::vector<std::unique_ptr<char[]>>;
+
+// Those of this size; null where none are kept.
+Blocks* kept_blocks(std::size_t bytes) {
+  thread_local Blocks request_blocks, response_blocks;
+  if (bytes == request_read_bytes) return &request_blocks;
+  return bytes == response_read_bytes ? &response_blocks : nullptr;
 }
 
 std::unique_ptr<char[]> take_block(std::size_t bytes) {
-  auto& kept = kept_blocks();
-  if (bytes != response_read_bytes || kept.empty()) {
-    return std::make_unique_for_overwrite<char[]>(bytes);
-  }
-  auto block = std::move(kept.back());
-  kept.pop_back();
+  Blocks* const kept = kept_blocks(bytes);
+  if (kept == nullptr || kept->empty()) return std::make_unique_for_overwrite<char[]>(bytes);
+  auto block = std::move(kept->back());
+  kept->pop_back();
   return block;
 }
 
@@ -184,10 +186,9 @@ void InputBuffer::release() {
 }
 
 void InputBuffer::give_back() noexcept {
-  auto& kept = kept_blocks();
-  const bool keep = capacity_ == response_read_bytes && kept.size() < kept_blocks_max;
-  if (keep && data_) {
-    kept.push_back(std::move(data_));
+  Blocks* const kept = kept_blocks(capacity_);
+  if (data_ && kept != nullptr && kept->size() < kept_blocks_max) {
+    kept->push_back(std::move(data_));
   } else {
     data_.reset();
   }

@@ -24,8 +24,7 @@ Result<std::string_view> read_lines(std::string_view bytes, const HeadLimits& li
 
 }  // namespace
 
-bool equal_name(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
+bool equal_letters(std::string_view a, std::string_view b) {
   for (std::size_t i = 0; i < a.size(); ++i) {
     if (a[i] != b[i] && lexical::lower(a[i]) != lexical::lower(b[i])) return false;
   }

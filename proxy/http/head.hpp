@@ -17,7 +17,10 @@ struct Field {
   std::string name;
   std::string value;  // without surrounding white space
 };
-bool equal_name(std::string_view a, std::string_view b);
+bool equal_letters(std::string_view a, std::string_view b);  // of the same length, without case
+inline bool equal_name(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && equal_letters(a, b);
+}
 using FieldList = std::vector<Field, PoolAllocator<Field>>;
 
 // The fields of one message, in the order received.

@@ -43,14 +43,17 @@ bool is_absolute_form(std::string_view target) {
 // Takes a field line apart; null if it is one, otherwise what is wrong.
 const char* read_field_line(std::string_view line, FieldList& fields) {
   if (line.front() == ' ' || line.front() == '\t') return "a field is continued on a second line";
-  const void* colon = std::memchr(line.data(), ':', line.size());
-  if (!colon) return "a field line has no colon";
-  const auto length = static_cast<std::size_t>(static_cast<const char*>(colon) - line.data());
-  const std::string_view name = line.substr(0, length);
-  if (is_token(name)) {
-    fields.push_back(Field{std::string(name), std::string(trim(line.substr(length + 1)))});
+  std::size_t length = 0;
+  while (length < line.size() && is_token_character(line[length])) ++length;
+  if (length > 0 && length < line.size() && line[length] == ':') {
+    Field& field = fields.emplace_back();
+    field.name = line.substr(0, length);
+    field.value = trim(line.substr(length + 1));
     return nullptr;
   }
+  const std::size_t colon = line.find(':');
+  if (colon == std::string_view::npos) return "a field line has no colon";
+  const std::string_view name = line.substr(0, colon);
   if (!name.empty() && (name.back() == ' ' || name.back() == '\t'))
     return "there is white space before the colon of a field";
   return "a field name has a character that no name may have";

@@ -75,6 +75,14 @@ class FramePool {
   std::size_t kept_bytes_ = 0;
 };
 
+// For objects that come and go with a connection or a request, on one thread.
+struct Pooled {
+  static void* operator new(std::size_t bytes) { return FramePool::allocate(bytes); }
+  static void operator delete(void* memory, std::size_t bytes) noexcept {
+    FramePool::deallocate(memory, bytes);
+  }
+};
+
 // For containers of a request, which end on the thread that they began on.
 template <class Value>
 struct PoolAllocator {

@@ -153,7 +153,7 @@ class Readiness {
 
 // A coroutine's wait: made where it suspends, and gone when it goes on.
 template <class Handler>
-class Suspended final : public Waiter {
+class Suspended final : public Waiter, public Pooled {
  public:
   Suspended(Readiness& readiness, Handler handler)
       : readiness_(readiness), handler_(std::move(handler)) {
@@ -169,11 +169,6 @@ class Suspended final : public Waiter {
     std::move(handler)(code);
   }
   void drop() noexcept override { delete this; }
-
-  static void* operator new(std::size_t bytes) { return FramePool::allocate(bytes); }
-  static void operator delete(void* memory, std::size_t bytes) noexcept {
-    FramePool::deallocate(memory, bytes);
-  }
 
  private:
   Readiness& readiness_;

@@ -16,6 +16,11 @@ void use_cubic(int fd) noexcept {
   ::setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name.data(), static_cast<socklen_t>(name.size()));
 }
 
+bool send_at_once(int fd) noexcept {
+  const int on = 1;
+  return ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0;
+}
+
 namespace {
 
 // Others get a turn after so many reads that found something at once.
@@ -41,16 +46,15 @@ ErrorCodeSys system_error(int number) {
 
 }  // namespace
 
-TcpStream::TcpStream(UniqueFd socket, const Executor& executor, Deadlines& deadlines)
+TcpStream::TcpStream(UniqueFd socket, const Executor& executor, Deadlines& deadlines,
+                     Prepared prepared)
     : socket_(std::move(socket)),
       executor_(executor),
       deadlines_(deadlines),
       readiness_(net::use_service<Poller>(executor.context()), socket_.get()) {
-  if (!socket_) return;
+  if (!socket_ || prepared == Prepared::yes) return;
   make_non_blocking(socket_.get());
-  const int on = 1;
-  const int set = ::setsockopt(socket_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  if (set != 0) readiness_.is_no_tcp();
+  if (!send_at_once(socket_.get())) readiness_.is_no_tcp();
 }
 
 TcpStream::~TcpStream() {

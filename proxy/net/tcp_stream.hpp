@@ -20,11 +20,19 @@ namespace nono {
 // (net.ipv4.tcp_allowed_congestion_control) nothing changes.
 void use_cubic(int fd) noexcept;
 
-class TcpStream final : public ByteStream, private Expiring {
+// TCP_NODELAY (tcp(7)): what is written is complete, and more is not waited for. Sockets accept it
+// from the one that listens. False where it is no TCP.
+bool send_at_once(int fd) noexcept;
+
+// Whether a socket is known to be non-blocking TCP with TCP_NODELAY.
+enum class Prepared : std::uint8_t { no, yes };
+
+class TcpStream final : public ByteStream, public Pooled, private Expiring {
  public:
   // Takes a socket that is connected or, then written to only after wait_writable(), connecting;
-  // none at all is a closed stream. Sets it up (non-blocking, TCP_NODELAY).
-  TcpStream(UniqueFd socket, const Executor& executor, Deadlines& deadlines);
+  // none at all is a closed stream. Sets it up (non-blocking, TCP_NODELAY) unless it is `prepared`.
+  TcpStream(UniqueFd socket, const Executor& executor, Deadlines& deadlines,
+            Prepared prepared = Prepared::no);
   ~TcpStream() override;
 
   Awaitable<Result<std::size_t>> read_some(std::span<char> buffer) override;

@@ -10,7 +10,7 @@ namespace nono {
 
 // A coroutine that waits for its turn: made where it suspends, and gone when it goes on.
 template <class Handler>
-class Turn final : public Waiter {
+class Turn final : public Waiter, public Pooled {
  public:
   explicit Turn(Handler handler) : handler_(std::move(handler)) {}
   void ready(const ErrorCodeSys&) override {
@@ -19,11 +19,6 @@ class Turn final : public Waiter {
     std::move(handler)();
   }
   void drop() noexcept override { delete this; }
-
-  static void* operator new(std::size_t bytes) { return FramePool::allocate(bytes); }
-  static void operator delete(void* memory, std::size_t bytes) noexcept {
-    FramePool::deallocate(memory, bytes);
-  }
 
  private:
   Handler handler_;
