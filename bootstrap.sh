@@ -4,6 +4,7 @@
 #   ./bootstrap.sh build    release binary at build/release/nono
 #   ./bootstrap.sh run      build, then the embedded example (docs/example)
 #   ./bootstrap.sh test     everything: sanitizers, threads, g++, lint, end to end
+#   ./bootstrap.sh profile  which paths the benchmarks take, for the compiler: bench/release.profdata anew
 #   ./bootstrap.sh bench    build, then the benchmarks (arguments go to bench/run.py)
 # Running it again costs one dpkg-query when nothing is missing.
 set -euo pipefail
@@ -132,6 +133,15 @@ case "${1:-build}" in
     . tests/all.sh
     run_all_tests
     ;;
+  profile)
+    need "${build_packages[@]}" "${bench_packages[@]}" llvm-19
+    build profile nono
+    build release nono_bench_tools
+    rm -rf build/profile/profile
+    /usr/bin/python3 bench/run.py --nono build/profile/nono --tools build/release/bench --only nono --rounds 1 \
+      --rows connect,down,up,rtt,http,reverse,tls,handshakes,tlsdown,dns,launch
+    exec /usr/bin/python3 bench/hot_profile.py build/profile/profile bench/release.profdata
+    ;;
   bench)
     shift
     # Only squid-openssl intercepts, and the two exclude each other: somebody's squid stays.
@@ -145,6 +155,6 @@ case "${1:-build}" in
     exec /usr/bin/python3 bench/run.py --nono build/release/nono --tools build/release/bench --markdown "$@"
     ;;
   *)
-    die "usage: ./bootstrap.sh [build|run|test|bench]"
+    die "usage: ./bootstrap.sh [build|run|test|profile|bench]"
     ;;
 esac
