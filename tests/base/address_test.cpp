@@ -231,6 +231,24 @@ TEST_CASE("every cloud's metadata address is metadata, however it is embedded") 
   }
 }
 
+TEST_CASE("the IPv4 addresses inside of an IPv6 address are read from every embedding") {
+  const auto inside = [](const char* address) {
+    std::string text;
+    for (const IpAddress& v4 : embedded_v4(ip(address))) text += v4.to_string() + ' ';
+    return text;
+  };
+  CHECK(inside("::ffff:1.2.3.4") == "1.2.3.4 ");
+  CHECK(inside("64:ff9b::1.2.3.4") == "1.2.3.4 ");
+  CHECK(inside("64:ff9b:1:102:3:400::") == "0.0.0.0 1.2.3.4 2.3.4.0 3.4.0.0 ");
+  CHECK(inside("2002:102:304::1") == "1.2.3.4 ");
+  CHECK(inside("2001:0:102:304:0:0:f7f7:f7f7") == "8.8.8.8 1.2.3.4 ");
+  CHECK(inside("::1.2.3.4") == "1.2.3.4 ");
+  CHECK(inside("2606:4700::5efe:1.2.3.4") == "1.2.3.4 ");
+  for (const char* none : {"1.2.3.4", "::1", "::", "2606:4700::102:304", "64:ff9b:2::1.2.3.4"}) {
+    CHECK(inside(none).empty());
+  }
+}
+
 TEST_CASE("an address that embeds IPv4 takes the class of what is inside") {
   struct Row {
     const char* address;
