@@ -40,7 +40,8 @@ class IpAddress {
 class Cidr {
  public:
   Cidr() = default;
-  static Result<Cidr> parse(std::string_view text);  // host bits must be zero
+  // Host bits must be zero. A range of IPv4-mapped addresses is the range of the IPv4 addresses.
+  static Result<Cidr> parse(std::string_view text);
   Cidr(IpAddress address, unsigned prefix_bits) : address_(address), prefix_bits_(prefix_bits) {}
   // An IPv4 range also contains the v4-mapped form of its addresses, and no other embedding.
   bool contains(const IpAddress& address) const;
