@@ -4,8 +4,9 @@
 //
 //   bench_policy_decide [RULES [ROUNDS]]
 //
-// Both engines are asked in turn within each round, in small batches whose targets were parsed just
-// before, as a proxy does it; the figure is the median over the rounds.
+// Both engines are asked for the same hosts: the ten rules have a star for each team's hosts. They
+// are asked in turn within each round, in small batches whose targets were parsed just before, as a
+// proxy does it; the figure is the median over the rounds.
 
 #include <algorithm>
 #include <cmath>
@@ -26,10 +27,15 @@ namespace {
 constexpr std::size_t batch = 32;
 constexpr std::size_t batches = 400;
 
-// The hosts that rule `i` is about: one in four rules has a star.
+constexpr std::size_t teams = 10;
+
+std::string team_text(std::size_t i) {
+  return "team" + std::to_string(i % teams) + ".example.com";
+}
+
+// The hosts that rule `i` of many is about: one in four rules has a star.
 std::string rule_text(std::size_t i) {
-  const std::string name = "service-" + std::to_string(i * 7919 % 1'000'003) + ".team" +
-                           std::to_string(i % 97) + ".example.com";
+  const std::string name = "service-" + std::to_string(i * 7919 % 1'000'003) + '.' + team_text(i);
   return i % 4 == 3 ? "*." + name : name;
 }
 
@@ -38,10 +44,22 @@ std::string target_text(std::size_t i) {
   return rule[0] == '*' ? "host" + rule.substr(1) : rule;
 }
 
-std::shared_ptr<const policy::Engine> make_engine(std::size_t count) {
+std::vector<std::string> few_rules() {
+  std::vector<std::string> rules;
+  for (std::size_t i = 0; i < teams; ++i) rules.push_back("*." + team_text(i));
+  return rules;
+}
+
+std::vector<std::string> many_rules(std::size_t count) {
+  std::vector<std::string> rules;
+  for (std::size_t i = 0; i < count; ++i) rules.push_back(rule_text(i));
+  return rules;
+}
+
+std::shared_ptr<const policy::Engine> make_engine(const std::vector<std::string>& allowed) {
   NetworkRules rules;
   rules.mode = NetworkMode::filtered;
-  for (std::size_t i = 0; i < count; ++i) rules.allow.push_back(HostRule{rule_text(i), {}, {}});
+  for (const std::string& rule : allowed) rules.allow.push_back(HostRule{rule, {}, {}});
   auto engine = policy::Engine::make(rules, {});
   if (!engine) {
     std::fprintf(stderr, "%s\n", engine.error().what.c_str());
@@ -119,11 +137,11 @@ double median(std::vector<double> values) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::size_t many_rules = argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 100'000;
+  const std::size_t count = argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 100'000;
   const std::size_t rounds = argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 15;
-  if (many_rules < 10 || rounds == 0 || rounds > 1000) return 2;
-  const auto few = make_engine(10);
-  const auto many = make_engine(many_rules);
+  if (count < teams || rounds == 0 || rounds > 1000) return 2;
+  const auto few = make_engine(few_rules());
+  const auto many = make_engine(many_rules(count));
   struct Row {
     Pattern pattern;
     const char* name;
@@ -132,10 +150,10 @@ int main(int argc, char** argv) {
                       {Pattern::spread, "spread"},
                       {Pattern::hot, "hot"},
                       {Pattern::absent, "no_rule"}};
-  std::printf("{\"rules\": [10, %zu], \"nanoseconds_per_decision\": {", many_rules);
+  std::printf("{\"rules\": [%zu, %zu], \"nanoseconds_per_decision\": {", teams, count);
   for (const Row& row : rows) {
-    Chooser choose_few(row.pattern, 10, 1);
-    Chooser choose_many(row.pattern, many_rules, 1);
+    Chooser choose_few(row.pattern, count, 1);
+    Chooser choose_many(row.pattern, count, 1);
     const bool allowed = row.pattern != Pattern::absent;
     std::vector<double> of_few, of_many, ratios;
     for (std::size_t round = 0; round < rounds; ++round) {

@@ -145,13 +145,16 @@ class Finder {
   }
 
   void add_place(const std::string& place) {
-    if (lies_in_granted(place)) return;  // as most do: no need to look at dozens of places
+    const bool granted = lies_in_granted(place);
     for (const KnownRoot& known : known_roots()) {
       for (std::string_view text : known.places) {
+        bool active = text == "$VIRTUAL_ENV" || text == "$CONDA_PREFIX";
+        // Most programs lie in what is granted: no need to look at dozens of places. An active
+        // environment may be around such a directory, and needs more (/usr/local/pyvenv.cfg).
+        if (granted && !active) continue;
         std::optional<std::string> root = root_at(text);
         if (!root || !lies_in(place, *root) || place == *root) continue;
         std::string_view below = std::string_view(place).substr(root->size() + 1);
-        bool active = text == "$VIRTUAL_ENV" || text == "$CONDA_PREFIX";
         if (active && !below.starts_with("bin/")) continue;
         for (std::string_view pattern : known.trees) {
           std::optional<std::string> tree = match_tree(below, pattern);

@@ -161,6 +161,8 @@ void AresChannel::query(const HostName& name, Family family, Callback callback) 
 
 void AresChannel::send(std::unique_ptr<Query> query) {
   int type = query->family == Family::v4 ? ns_t_a : ns_t_aaaa;
+  if (pending_++ == 0) asked_ = 0;
+  ++asked_;
   Query* borrowed = query.release();  // comes back, once, in on_answer; perhaps before this returns
   std::string name = borrowed->name.text();
   ares_query(channel_, name.c_str(), ns_c_in, type, &AresChannel::on_answer, borrowed);
@@ -171,6 +173,7 @@ void AresChannel::on_answer(void* query, int status, int /*timeouts*/, unsigned 
                             int size) {
   std::unique_ptr<Query> owned(static_cast<Query*>(query));
   std::shared_ptr<AresChannel> self = owned->channel.lock();
+  if (self) --self->pending_;
   if (self && status == ARES_EFORMERR && !owned->repeated) {
     // c-ares repeats only the first query that a server without EDNS rejects, then does without
     // EDNS; what was under way at that moment is repeated here.

@@ -34,8 +34,9 @@ struct Outcome {
 
 // Asks exactly the name given: no search domains, no aliases, no hosts file, one try. UDP with
 // EDNS, TCP where the answer was truncated (RFC 7766). An answer must come from the server, with
-// the query's id and question; a fresh random port is used once no query is pending. Used on the
-// executor's thread only; held by shared_ptr so that late events find it or nothing.
+// the query's id and question. c-ares has one UDP socket, whose random port lasts until no query is
+// pending: see has_room(). Used on the executor's thread only; held by shared_ptr so that late
+// events find it or nothing.
 class AresChannel : public std::enable_shared_from_this<AresChannel> {
  public:
   using Callback = std::function<void(Outcome)>;
@@ -49,6 +50,13 @@ class AresChannel : public std::enable_shared_from_this<AresChannel> {
 
   // Calls back exactly once, possibly before this returns.
   void query(const HostName& name, Family family, Callback callback);
+
+  // Whether a further query keeps the port short-lived. Who forges answers needs time to find a
+  // port, and then has a chance with each query that is asked from it.
+  bool has_room() const { return pending_ == 0 || asked_ < queries_per_port_max; }
+  std::size_t pending() const { return pending_; }
+
+  static constexpr std::size_t queries_per_port_max = 32;
 
  private:
   struct Socket;
@@ -69,6 +77,8 @@ class AresChannel : public std::enable_shared_from_this<AresChannel> {
   SteadyTimer timer_;
   bool timer_armed_ = false;
   bool giving_up_ = false;
+  std::size_t pending_ = 0;
+  std::size_t asked_ = 0;                                     // from this port
   std::unordered_map<int, std::shared_ptr<Socket>> sockets_;  // c-ares owns the descriptors
   ares_channeldata* channel_ = nullptr;
 };

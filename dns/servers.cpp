@@ -6,6 +6,8 @@ namespace nono::dns {
 namespace {
 
 constexpr std::chrono::seconds distrust{30};
+// Of one server; each has 75 KiB of tables. With all of them in use, ports last longer.
+constexpr std::size_t channels_max = 8;
 
 }  // namespace
 
@@ -21,7 +23,7 @@ struct Servers::Walk {
 Servers::Servers(Executor executor, std::vector<HostPort> addresses,
                  std::chrono::milliseconds timeout, unsigned tries)
     : executor_(executor), timeout_(timeout), tries_(std::max(tries, 1U)) {
-  for (HostPort& address : addresses) servers_.push_back(Server{std::move(address), nullptr, {}});
+  for (HostPort& address : addresses) servers_.push_back(Server{std::move(address), {}, {}});
 }
 
 void Servers::query(const HostName& name, Family family, AresChannel::Callback callback) {
@@ -39,23 +41,36 @@ std::deque<Servers::Turn> Servers::order() const {
   return turns;
 }
 
+// The first whose port may be used for a query more; so one is enough while few queries overlap,
+// and the others become idle, and their ports new ones, while many do.
+Result<std::shared_ptr<AresChannel>> Servers::channel_of(Server& server) {
+  auto& channels = server.channels;
+  for (const std::shared_ptr<AresChannel>& channel : channels) {
+    if (channel->has_room()) return channel;
+  }
+  if (channels.size() == channels_max) {
+    return *std::min_element(channels.begin(), channels.end(), [](const auto& a, const auto& b) {
+      return a->pending() < b->pending();
+    });
+  }
+  auto made = AresChannel::make(executor_, server.address, timeout_);
+  if (made) channels.push_back(*made);
+  return made;
+}
+
 void Servers::step(const std::shared_ptr<Walk>& walk) {
   if (walk->turns.empty()) return walk->callback(std::move(walk->worst));
   Turn turn = walk->turns.front();
   walk->turns.pop_front();
   --turn.tries_left;
   Server& server = servers_[turn.server];
-  if (!server.channel) {
-    Result<std::shared_ptr<AresChannel>> made =
-        AresChannel::make(executor_, server.address, timeout_);
-    if (!made) return take(walk, turn, Outcome{Verdict::failed, {}, {}, made.error().what});
-    server.channel = std::move(*made);
-  }
-  server.channel->query(walk->name, walk->family,
-                        [weak = weak_from_this(), walk, turn](Outcome outcome) {
-                          std::shared_ptr<Servers> self = weak.lock();
-                          if (self) self->take(walk, turn, std::move(outcome));
-                        });
+  auto channel = channel_of(server);
+  if (!channel) return take(walk, turn, Outcome{Verdict::failed, {}, {}, channel.error().what});
+  (*channel)->query(walk->name, walk->family,
+                    [weak = weak_from_this(), walk, turn](Outcome outcome) {
+                      std::shared_ptr<Servers> self = weak.lock();
+                      if (self) self->take(walk, turn, std::move(outcome));
+                    });
 }
 
 void Servers::take(const std::shared_ptr<Walk>& walk, Turn turn, Outcome outcome) {

@@ -32,7 +32,8 @@ class Servers : public std::enable_shared_from_this<Servers> {
  private:
   struct Server {
     HostPort address;
-    std::shared_ptr<AresChannel> channel;  // made when first asked
+    // Made when they are needed: a second one where a port of the first has served long enough.
+    std::vector<std::shared_ptr<AresChannel>> channels;
     std::chrono::steady_clock::time_point distrusted_until{};
   };
   struct Turn {
@@ -42,6 +43,7 @@ class Servers : public std::enable_shared_from_this<Servers> {
   struct Walk;
 
   std::deque<Turn> order() const;
+  Result<std::shared_ptr<AresChannel>> channel_of(Server& server);
   void step(const std::shared_ptr<Walk>& walk);
   void take(const std::shared_ptr<Walk>& walk, Turn turn, Outcome outcome);
 

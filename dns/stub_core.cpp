@@ -242,7 +242,7 @@ std::size_t StubCore::answer_permitted(const Asked& asked, Known& known, const C
     counters_->cached.add();
     return answer_with(asked, *known.answer, known.answer_until, permit);
   }
-  if (lookups_.find(std::string(asked.query.name.key())) == lookups_.end() &&
+  if (lookups_.find(lookup_key(asked.query)) == lookups_.end() &&
       !limits_.admit_lookup(asked.client, asked.now)) {
     return refuse_over_limit(asked);
   }
@@ -299,7 +299,7 @@ std::size_t StubCore::answer_with(const Asked& asked, const SourceAnswer& answer
 }
 
 std::size_t StubCore::begin_lookup(const Asked& asked, const Permit& permit, const Caller& caller) {
-  const std::string key(asked.query.name.key());
+  const LookupKey key = lookup_key(asked.query);
   auto found = lookups_.find(key);
   std::size_t& waits = waiting_by_client_[asked.client];
   if (waiting_ >= options_.waiting_max || waits >= options_.waiting_per_client_max ||
@@ -311,9 +311,8 @@ std::size_t StubCore::begin_lookup(const Asked& asked, const Permit& permit, con
   ++waits;
   const bool running = found != lookups_.end();
   Lookup& lookup = running ? found->second : lookups_[key];
-  lookup.waiting.push_back(std::make_unique<Waiting>(asked, caller.later()));
+  lookup.push_back(std::make_unique<Waiting>(asked, caller.later()));
   if (running) return 0;
-  lookup.generation = generation_;
   const auto on_end = [weak = weak_from_this(), key, permit](std::exception_ptr,
                                                              const SourceAnswer& answer) {
     // An exception leaves a default answer, which is a failure.
@@ -323,19 +322,23 @@ std::size_t StubCore::begin_lookup(const Asked& asked, const Permit& permit, con
   return 0;
 }
 
-void StubCore::settle(const std::string& key, const Permit& permit, const SourceAnswer& answer) {
+StubCore::LookupKey StubCore::lookup_key(const Query& query) const {
+  return {std::string(query.name.key()), generation_};
+}
+
+void StubCore::settle(const LookupKey& key, const Permit& permit, const SourceAnswer& answer) {
   auto found = lookups_.find(key);
   if (found == lookups_.end()) return;
   const Lookup lookup = std::move(found->second);
   lookups_.erase(found);
   const TimePoint now = std::chrono::steady_clock::now();
   TimePoint until = now + answer.ttl;
-  Known* known = names_.find(key);
-  if (known != nullptr && known->permit && lookup.generation == generation_) {
+  Known* known = names_.find(key.name);
+  if (known != nullptr && known->permit && key.generation == generation_) {
     until = remember(*known, answer, now);
   }
   std::array<std::uint8_t, AnswerWriter::size_max> out;
-  for (const std::unique_ptr<Waiting>& waiting : lookup.waiting) {
+  for (const std::unique_ptr<Waiting>& waiting : lookup) {
     --waiting_;
     auto waits = waiting_by_client_.find(waiting->client);
     if (waits != waiting_by_client_.end() && --waits->second == 0) waiting_by_client_.erase(waits);

@@ -61,10 +61,17 @@ class StubCore : public std::enable_shared_from_this<StubCore> {
     TimePoint answer_until{};
   };
   struct Waiting;
-  struct Lookup {
-    std::vector<std::unique_ptr<Waiting>> waiting;
+  // A query made after the policy changed does not join a look-up that was permitted before.
+  struct LookupKey {
+    std::string name;
     std::uint64_t generation = 0;
+    friend bool operator==(const LookupKey&, const LookupKey&) = default;
   };
+  struct LookupHash {
+    std::size_t operator()(const LookupKey& key) const { return of_name(key.name); }
+    KeyedHash of_name;
+  };
+  using Lookup = std::vector<std::unique_ptr<Waiting>>;
   // One query on its way to an answer.
   struct Asked {
     const Query& query;
@@ -87,7 +94,8 @@ class StubCore : public std::enable_shared_from_this<StubCore> {
   std::size_t answer_with(const Asked& asked, const SourceAnswer& answer, TimePoint until,
                           const Permit& permit);
   std::size_t begin_lookup(const Asked& asked, const Permit& permit, const Caller& caller);
-  void settle(const std::string& key, const Permit& permit, const SourceAnswer& answer);
+  LookupKey lookup_key(const Query& query) const;
+  void settle(const LookupKey& key, const Permit& permit, const SourceAnswer& answer);
   Known judge(const WireName& name, TimePoint now);
   void note(const Asked& asked, bool allowed, const Because& because, std::string_view detail,
             std::string_view fix);
@@ -102,7 +110,7 @@ class StubCore : public std::enable_shared_from_this<StubCore> {
   std::shared_ptr<StubCounters> counters_;
   RecentTable<Known> names_;
   std::uint64_t generation_ = 0;  // of the policy
-  std::unordered_map<std::string, Lookup, KeyedHash> lookups_;
+  std::unordered_map<LookupKey, Lookup, LookupHash> lookups_;
   std::size_t waiting_ = 0;
   std::map<IpAddress, std::size_t> waiting_by_client_;
 };

@@ -52,6 +52,11 @@ int pending_error(int fd) {
   return failure;
 }
 
+// No descriptor is left, or none that may be watched (epoll_ctl(2)): no upstream's fault.
+bool is_our_limit(const ErrorCodeSys& code) {
+  return code.value() == EMFILE || code.value() == ENFILE || code.value() == ENOSPC;
+}
+
 // The attempts for one target. Lives in the coroutine frame of dial() until every handler has run.
 class Race {
  public:
@@ -81,7 +86,7 @@ class Race {
 
   bool won() const { return winner_ != nullptr; }
   bool timed_out() const { return timed_out_; }
-  const ErrorCodeSys& last_error() const { return last_error_; }
+  const ErrorCodeSys& reason() const { return reason_; }
   Dialled result() { return Dialled{std::move(winner_->stream), winner_->address}; }
 
  private:
@@ -112,10 +117,14 @@ class Race {
     UniqueFd fd = begin_connect(endpoint, address, code);
     const bool wait = code == net::error::in_progress;
     if (code && !wait) {
-      last_error_ = code;
+      failed(code);
       return false;
     }
     auto stream = std::make_unique<TcpStream>(std::move(fd), executor_, deadlines_, Prepared::yes);
+    if (const ErrorCodeSys& failure = stream->readiness().failure()) {
+      failed(failure);
+      return false;
+    }
     Attempt& attempt = attempts_.emplace_back(*this, std::move(stream), address);
     if (wait) {
       ++pending_;
@@ -127,6 +136,11 @@ class Race {
       stop();
     }
     return true;
+  }
+
+  // The last reason is told, unless one of them is ours.
+  void failed(const ErrorCodeSys& code) {
+    if (!is_our_limit(reason_)) reason_ = code;
   }
 
   void stagger() {
@@ -148,7 +162,7 @@ class Race {
       winner_ = &attempt;
       stop();
     } else if (code && code != net::error::operation_aborted) {
-      last_error_ = code;
+      failed(code);
       next_attempt();
     }
     finish_one();
@@ -177,7 +191,7 @@ class Race {
   int pending_ = 0, connecting_ = 0;
   Attempt* winner_ = nullptr;
   bool timed_out_ = false;
-  ErrorCodeSys last_error_;
+  ErrorCodeSys reason_;
   OneShot done_;
 };
 
@@ -185,9 +199,14 @@ std::string place(const Permit& permit) {
   return permit.target().to_string();
 }
 
-// `code` may be ours: having no descriptor left is not the upstream's fault.
 Error connect_error(const Permit& permit, const ErrorCodeSys& code) {
-  if (code.value() == EMFILE || code.value() == ENFILE) {
+  if (code.value() == ENOSPC) {
+    return Error{Side::self, ErrorCode::limit,
+                 "the kernel watches no more sockets for nono's user, so it cannot connect to " +
+                     place(permit),
+                 "raise the limit (sysctl fs.epoll.max_user_watches), or let fewer connections in"};
+  }
+  if (is_our_limit(code)) {
     return Error{Side::self, ErrorCode::limit,
                  "nono has no file descriptor left to connect to " + place(permit) + " with",
                  "raise the limit of open files (ulimit -n), or let fewer connections in"};
@@ -217,8 +236,10 @@ Awaitable<Result<Dialled>> dial_one(const Permit& permit, const IpAddress& addre
   Dialled dialled;
   dialled.stream = std::make_unique<TcpStream>(std::move(fd), executor, deadlines, Prepared::yes);
   dialled.address = address;
+  TcpStream& stream = *dialled.stream;
+  code = stream.readiness().failure();
+  if (code) co_return fail(connect_error(permit, code));
   if (wait) {
-    TcpStream& stream = *dialled.stream;
     stream.expires_after(time_max);
     auto writable = co_await stream.wait_writable();
     if (stream.timed_out()) co_return fail(too_long(permit));
@@ -243,7 +264,7 @@ Awaitable<Result<Dialled>> dial(const Permit& permit, const dns::VettedAddresses
   auto start = [&race](auto handler) { race.start(OneShot(std::move(handler))); };
   co_await net::async_initiate<const net::deferred_t, void()>(start, net::deferred);
   if (!race.won() && race.timed_out()) co_return fail(too_long(permit));
-  if (!race.won()) co_return fail(connect_error(permit, race.last_error()));
+  if (!race.won()) co_return fail(connect_error(permit, race.reason()));
   co_return race.result();
 }
 

@@ -11,6 +11,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <optional>
 
 #include "proxy/net/tcp_stream.hpp"
 
@@ -19,12 +20,21 @@ namespace nono {
 namespace {
 
 constexpr int backlog = 4096;
+constexpr mode_t own_mode = 0600;  // of a Unix socket's file
+
+// The permission bits of a Unix socket's file; none where there is no such socket.
+std::optional<mode_t> mode_of(const std::string& path) {
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) return std::nullopt;
+  return status.st_mode & 07777;
+}
 
 Error bind_error(int saved_errno, const std::string& where) {
   Error error = errno_error(saved_errno, "cannot listen on " + where);
   if (saved_errno == EADDRINUSE) {
     error.what = where + " is in use by another process";
     error.fix = "choose another port, or 0 for any free one";
+    if (where.starts_with("unix:")) error.fix = "name another path, or remove the file";
   } else if (saved_errno == EACCES) {
     error.fix = "ports below 1024 need root; choose a higher one";
   } else if (saved_errno == EADDRNOTAVAIL) {
@@ -83,15 +93,22 @@ Result<UniqueFd> listen_unix(const std::string& path) {
   UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) return fail(errno_error(errno, "cannot make a socket for unix:" + path));
   const auto* raw = reinterpret_cast<const sockaddr*>(&address);
-  // A socket file that nobody answers on is left from an earlier run.
-  if (::connect(fd.get(), raw, sizeof address) != 0 && errno == ECONNREFUSED)
+  // A socket file that nobody answers on is left from an earlier run. (Nobody answers on a file
+  // that is no socket either: that one stays.)
+  if (::connect(fd.get(), raw, sizeof address) != 0 && errno == ECONNREFUSED && mode_of(path)) {
     ::unlink(path.c_str());
+  }
   UniqueFd fresh(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  const mode_t before = ::umask(0177);
-  const int bound = ::bind(fresh.get(), raw, sizeof address);
-  const int saved = errno;
-  ::umask(before);
-  if (bound != 0) return fail(bind_error(saved, "unix:" + path));
+  if (!fresh) return fail(errno_error(errno, "cannot make a socket for unix:" + path));
+  // The file is made with the mode of the socket's own inode: there is no moment at which it is
+  // wider, and the umask, which is the whole process's, need not be touched.
+  ::fchmod(fresh.get(), own_mode);
+  if (::bind(fresh.get(), raw, sizeof address) != 0) return fail(bind_error(errno, "unix:" + path));
+  if (mode_of(path) != own_mode) {
+    ::unlink(path.c_str());
+    return fail(ErrorCode::io, "unix:" + path + " cannot be kept to this user",
+                "name a path in a file system that keeps modes, and a umask that leaves 0600");
+  }
   if (::listen(fresh.get(), backlog) != 0) return fail(bind_error(errno, "unix:" + path));
   return fresh;
 }

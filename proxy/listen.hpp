@@ -12,6 +12,7 @@ namespace nono {
 
 // Binds and listens. Errors name the address and what holds it ("127.0.0.1:8080 is in use").
 Result<UniqueFd> listen_tcp(const IpAddress& address, std::uint16_t port, bool reuse_port);
+// The socket's file belongs to this user alone (0600) from the moment it is there.
 Result<UniqueFd> listen_unix(const std::string& path);
 // The address a listening socket has, for "listening on ...".
 Result<HostPort> local_address(const UniqueFd& socket);

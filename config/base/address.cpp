@@ -86,7 +86,8 @@ Result<Cidr> Cidr::parse(std::string_view text) {
   const Result<IpAddress> address = IpAddress::parse(text.substr(0, slash));
   if (!address) return fail(address.error());
   const unsigned width = address->is_v4() ? 32 : 128;
-  if (slash == std::string_view::npos) return Cidr(*address, width);
+  const IpAddress plain = address->unmapped();
+  if (slash == std::string_view::npos) return Cidr(plain, plain.is_v4() ? 32 : 128);
 
   const std::string_view digits = text.substr(slash + 1);
   unsigned bits = 0;
@@ -107,7 +108,9 @@ Result<Cidr> Cidr::parse(std::string_view text) {
     return fail(ErrorCode::bad_input, fmt::format("{:?} has bits set behind its prefix", text),
                 fmt::format("write {}/{}", masked.to_string(), bits), Side::client);
   }
-  return Cidr(*address, bits);
+  constexpr unsigned mapped_bits = 96;
+  const bool mapped = plain.is_v4() && !address->is_v4() && bits >= mapped_bits;
+  return mapped ? Cidr(plain, bits - mapped_bits) : Cidr(*address, bits);
 }
 
 bool Cidr::contains(const IpAddress& address) const {

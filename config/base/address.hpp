@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "config/base/error.hpp"
 
@@ -39,7 +40,8 @@ class IpAddress {
 class Cidr {
  public:
   Cidr() = default;
-  static Result<Cidr> parse(std::string_view text);  // host bits must be zero
+  // Host bits must be zero. A range of IPv4-mapped addresses is the range of the IPv4 addresses.
+  static Result<Cidr> parse(std::string_view text);
   Cidr(IpAddress address, unsigned prefix_bits) : address_(address), prefix_bits_(prefix_bits) {}
   // An IPv4 range also contains the v4-mapped form of its addresses, and no other embedding.
   bool contains(const IpAddress& address) const;
@@ -71,6 +73,11 @@ std::string_view to_string(AddressClass address_class);
 // The same as a noun phrase for sentences: "a loopback address".
 std::string_view describe(AddressClass address_class);
 AddressClass classify(const IpAddress& address);
+
+// The IPv4 addresses to which packets for this IPv6 address may be carried: those written inside it
+// by one of the embeddings above (or by IPv4-compatible, SIIT or ISATAP addresses), in every way of
+// reading it. What is denied for one of them is denied for it. None for IPv4.
+std::vector<IpAddress> embedded_v4(const IpAddress& address);
 
 // True for the classes that no flag lifts.
 bool never_allowed(AddressClass address_class);

@@ -88,47 +88,66 @@ AddressClass classify_v4(const Bytes& bytes) {
   return look_up(bytes, std::begin(v4_ranges), std::end(v4_ranges));
 }
 
-AddressClass classify_v4(std::uint8_t a, std::uint8_t b, std::uint8_t c, std::uint8_t d) {
-  return classify_v4(Bytes{a, b, c, d});
-}
+using Places = std::array<std::uint8_t, 4>;  // which octets the IPv4 address is in
+constexpr Places tail{12, 13, 14, 15};
 
-AddressClass classify_tail(const Bytes& b) {
-  return classify_v4(b[12], b[13], b[14], b[15]);
-}
-
-// 64:ff9b:1::/48 may be used with any prefix length from /48 to /96 (RFC 8215, RFC 6052 2.2), which
-// puts the IPv4 address in different octets. Whichever reading is never allowed decides.
-AddressClass classify_local_nat64(const Bytes& b) {
-  const AddressClass readings[] = {classify_tail(b), classify_v4(b[6], b[7], b[9], b[10]),
-                                   classify_v4(b[7], b[9], b[10], b[11]),
-                                   classify_v4(b[9], b[10], b[11], b[12])};
-  for (AddressClass reading : readings) {
-    if (never_allowed(reading)) return reading;
-  }
-  return readings[0] == public_internet ? private_use : readings[0];
+Bytes read_at(const Bytes& b, const Places& places) {
+  return Bytes{b[places[0]], b[places[1]], b[places[2]], b[places[3]]};
 }
 
 struct Embedding {
   Range range;  // address_class: its class where the IPv4 address inside is public
-  AddressClass (*inside)(const Bytes&);
+  std::array<Places, 4> readings;
+  std::size_t count = 1;  // of readings, the most usual one first
 };
 
-// Prefixes whose addresses are carried to an IPv4 address written inside them.
+// Prefixes whose addresses are carried to an IPv4 address written inside them. 64:ff9b:1::/48 may
+// be used with any prefix length from /48 to /96 (RFC 8215, RFC 6052 2.2), which puts that address
+// in different octets.
 constexpr Embedding embeddings[] = {
-    {{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}, 96, public_internet}, classify_tail},  // mapped
-    {{{0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0}, 96, public_internet}, classify_tail},  // NAT64
-    {{{0, 0x64, 0xff, 0x9b, 0, 1}, 48, private_use}, classify_local_nat64},
-    {{{0x20, 0x02}, 16, public_internet},  // 6to4, RFC 3056
-     [](const Bytes& b) { return classify_v4(b[2], b[3], b[4], b[5]); }},
-    {{{0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0}, 96, reserved}, classify_tail},  // SIIT, RFC 2765
-    {{{}, 96, reserved}, classify_tail},  // v4-compatible, withdrawn; :: and ::1 are seen before
+    {{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}, 96, public_internet}, {tail}},     // mapped
+    {{{0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0}, 96, public_internet}, {tail}},  // NAT64
+    {{{0, 0x64, 0xff, 0x9b, 0, 1}, 48, private_use},
+     {tail, Places{6, 7, 9, 10}, Places{7, 9, 10, 11}, Places{9, 10, 11, 12}},
+     4},
+    {{{0x20, 0x02}, 16, public_internet}, {Places{2, 3, 4, 5}}},           // RFC 3056
+    {{{0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0}, 96, reserved}, {tail}},  // SIIT, RFC 2765
+    {{{}, 96, reserved}, {tail}},  // v4-compatible, withdrawn; :: and ::1 are seen before
 };
+
+const Embedding* embedding_of(const Bytes& b) {
+  for (const Embedding& embedding : embeddings) {
+    if (in_range(b, embedding.range)) return &embedding;
+  }
+  return nullptr;
+}
+
+// Whichever reading is never allowed decides.
+AddressClass classify_embedded(const Embedding& embedding, const Bytes& b) {
+  for (std::size_t i = 0; i < embedding.count; ++i) {
+    const AddressClass inside = classify_v4(read_at(b, embedding.readings[i]));
+    if (never_allowed(inside)) return inside;
+  }
+  const AddressClass usual = classify_v4(read_at(b, embedding.readings[0]));
+  return usual == public_internet ? embedding.range.address_class : usual;
+}
 
 // Teredo (RFC 4380): the server in octets 4..7, the client in the last four with every bit turned.
+constexpr Range teredo{{0x20, 0x01, 0, 0}, 32, public_internet};
+
+Bytes teredo_server(const Bytes& b) {
+  return read_at(b, Places{4, 5, 6, 7});
+}
+
+Bytes teredo_client(const Bytes& b) {
+  Bytes client = read_at(b, tail);
+  for (std::size_t i = 0; i < 4; ++i) client[i] = static_cast<std::uint8_t>(client[i] ^ 0xffU);
+  return client;
+}
+
 AddressClass classify_teredo(const Bytes& b) {
-  const auto turned = [&](std::size_t i) { return static_cast<std::uint8_t>(b[i] ^ 0xffU); };
-  const AddressClass client = classify_v4(turned(12), turned(13), turned(14), turned(15));
-  const AddressClass server = classify_v4(b[4], b[5], b[6], b[7]);
+  const AddressClass client = classify_v4(teredo_client(b));
+  const AddressClass server = classify_v4(teredo_server(b));
   if (never_allowed(server)) return server;
   return client == public_internet ? server : client;
 }
@@ -139,17 +158,12 @@ bool is_isatap(const Bytes& b) {
 }
 
 AddressClass classify_v6(const Bytes& b) {
-  constexpr Range teredo{{0x20, 0x01, 0, 0}, 32, public_internet};
   const AddressClass own = look_up(b, std::begin(v6_ranges), std::end(v6_ranges));
   if (own == loopback || own == unspecified || never_allowed(own)) return own;
   if (in_range(b, teredo)) return classify_teredo(b);
-  for (const Embedding& embedding : embeddings) {
-    if (!in_range(b, embedding.range)) continue;
-    const AddressClass inside = embedding.inside(b);
-    return inside == public_internet ? embedding.range.address_class : inside;
-  }
+  if (const Embedding* embedding = embedding_of(b)) return classify_embedded(*embedding, b);
   if (is_isatap(b)) {
-    const AddressClass inside = classify_tail(b);
+    const AddressClass inside = classify_v4(read_at(b, tail));
     if (never_allowed(inside) || own == public_internet) {
       return inside == public_internet ? own : inside;
     }
@@ -185,6 +199,27 @@ std::string_view to_string(AddressClass address_class) {
 
 AddressClass classify(const IpAddress& address) {
   return address.is_v4() ? classify_v4(address.bytes()) : classify_v6(address.bytes());
+}
+
+std::vector<IpAddress> embedded_v4(const IpAddress& address) {
+  std::vector<IpAddress> inside;
+  if (address.is_v4()) return inside;
+  const Bytes& b = address.bytes();
+  const auto add = [&](const Bytes& v4) {
+    inside.push_back(IpAddress::v4({v4[0], v4[1], v4[2], v4[3]}));
+  };
+  const AddressClass own = look_up(b, std::begin(v6_ranges), std::end(v6_ranges));
+  if (own == loopback || own == unspecified)
+    return inside;  // not v4-compatible, for all their zeros
+  if (in_range(b, teredo)) {
+    add(teredo_client(b));
+    add(teredo_server(b));
+  } else if (const Embedding* embedding = embedding_of(b)) {
+    for (std::size_t i = 0; i < embedding->count; ++i) add(read_at(b, embedding->readings[i]));
+  } else if (is_isatap(b)) {
+    add(read_at(b, tail));
+  }
+  return inside;
 }
 
 std::string_view describe(AddressClass address_class) {

@@ -47,11 +47,13 @@ class HostName {
   std::string text_;
 };
 
-// Where to: a name or an address.
+// Where to: a name or an address. An IPv4-mapped address (::ffff:a.b.c.d) is the IPv4 address: both
+// say the same place, and two ways of saying it must compare equal.
 class Host {
  public:
-  Host(HostName name) : value_(std::move(name)) {}         // NOLINT(google-explicit-constructor)
-  Host(const IpAddress& address) : value_(address) {}      // NOLINT(google-explicit-constructor)
+  Host(HostName name) : value_(std::move(name)) {}  // NOLINT(google-explicit-constructor)
+  Host(const IpAddress& address)                    // NOLINT(google-explicit-constructor)
+      : value_(address.unmapped()) {}
   bool is_name() const { return std::holds_alternative<HostName>(value_); }
   const HostName& name() const { return std::get<HostName>(value_); }
   const IpAddress& address() const { return std::get<IpAddress>(value_); }

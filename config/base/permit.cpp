@@ -51,8 +51,13 @@ std::string_view to_string(Reason reason) {
 }
 
 const AddressPolicy::Denied* AddressPolicy::denies(const IpAddress& address, Port port) const {
+  if (denied.empty()) return nullptr;
+  const std::vector<IpAddress> inside = embedded_v4(address);
   const auto found = std::find_if(denied.begin(), denied.end(), [&](const Denied& rule) {
-    return (!rule.port || *rule.port == port) && rule.range.contains(address);
+    if (rule.port && *rule.port != port) return false;
+    return rule.range.contains(address) ||
+           std::any_of(inside.begin(), inside.end(),
+                       [&](const IpAddress& v4) { return rule.range.contains(v4); });
   });
   return found == denied.end() ? nullptr : &*found;
 }

@@ -60,8 +60,8 @@ struct AddressPolicy {
   // Observe mode: private ranges and deny rules hold nobody back (never_allowed() does, as ever).
   bool observe = false;
 
-  // A deny rule that names addresses. It holds for what a name resolves to as well, and before
-  // everything that allows.
+  // A deny rule that names addresses. It holds for what a name resolves to as well, for every IPv6
+  // address that leads to one of them (embedded_v4()), and before everything that allows.
   struct Denied {
     Cidr range;
     std::optional<Port> port;  // none: every port

@@ -118,6 +118,8 @@ class Readiness {
   // The next receive tries, whatever is known.
   void may_be_readable() { flags_ |= can_read; }
   void is_no_tcp() { flags_ |= asks_again; }
+  // Why it cannot be watched: every wait ends with that.
+  const ErrorCodeSys& failure() const { return failure_; }
   // Whether there was urgent data (RFC 6093), which splice(2) does not get past.
   bool had_urgent() const { return (flags_ & urgent) != 0; }
   // A send found no room.

@@ -25,17 +25,39 @@ std::optional<Refusal> refuse_always(const CompiledRules& rules, const HostPort&
   return always_denied_refusal(target);
 }
 
+// What a deny rule says of an IPv4 address, it says of each IPv6 address that leads there.
+HostIndex::Found find_denied(const HostIndex& index, const HostProbe& probe, Port port) {
+  HostIndex::Found found = index.find(probe, port);
+  if (probe.host().is_name()) return found;
+  for (const IpAddress& inside : embedded_v4(probe.host().address())) {
+    if (found.entry != HostIndex::no_entry) break;
+    found = index.find(inside, port);
+  }
+  return found;
+}
+
+std::vector<HostIndex::Entry> find_all_denied(const HostIndex& index, const HostPort& target) {
+  std::vector<HostIndex::Entry> all = index.find_all(target.host, target.port);
+  if (target.host.is_name()) return all;
+  for (const IpAddress& inside : embedded_v4(target.host.address())) {
+    const std::vector<HostIndex::Entry> more = index.find_all(inside, target.port);
+    all.insert(all.end(), more.begin(), more.end());
+  }
+  return all;
+}
+
 std::optional<Refusal> refuse_denied(const CompiledRules& rules, const HostPort& target,
                                      const HostProbe& probe) {
   if (rules.deny.empty()) return std::nullopt;
-  const HostIndex::Found denied = rules.deny.find(probe, target.port);
+  const HostIndex::Found denied = find_denied(rules.deny, probe, target.port);
   if (denied.entry == HostIndex::no_entry) return std::nullopt;
   return denied_refusal(target, rules.denials[denied.entry]);
 }
 
 bool has_denied_paths(const CompiledRules& rules, const HostPort& target) {
   return !rules.deny_paths.empty() &&
-         rules.deny_paths.find(target.host, target.port).entry != HostIndex::no_entry;
+         find_denied(rules.deny_paths, HostProbe(target.host), target.port).entry !=
+             HostIndex::no_entry;
 }
 
 // Of all the rules that allow the target, not only the most specific one.
@@ -77,7 +99,7 @@ const Denial* denied_by(const CompiledRules& rules, const HostPort& target, std:
                         const RequestPath& path) {
   if (rules.deny_paths.empty()) return nullptr;
   const std::vector<std::string> plain = collapsed(path.segments);
-  for (const HostIndex::Entry entry : rules.deny_paths.find_all(target.host, target.port)) {
+  for (const HostIndex::Entry entry : find_all_denied(rules.deny_paths, target)) {
     const Denial& denial = rules.denials[entry];
     for (const Endpoint& endpoint : denial.endpoints) {
       if (endpoint.matches(method, path.segments) || endpoint.matches(method, plain))

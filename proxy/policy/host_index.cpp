@@ -119,11 +119,8 @@ template <class Visit>
 unsigned HostIndex::walk(const HostProbe& probe, Visit visit) const {
   unsigned probes = 0;
   if (!probe.host_.is_name()) {
-    // A mapped address is its IPv4 address; a rule may also name a range around its IPv6 form.
-    const IpAddress written = probe.host_.address();
-    const IpAddress address = written.unmapped();
-    if (address.is_v4() && walk_prefixes(v4_, address, probes, visit)) return probes;
-    if (!written.is_v4()) walk_prefixes(v6_, written, probes, visit);
+    const IpAddress& address = probe.host_.address();
+    walk_prefixes(address.is_v4() ? v4_ : v6_, address, probes, visit);
     return probes;
   }
   std::string_view name = probe.host_.name().text();

@@ -175,7 +175,7 @@ bool same_method(std::string_view upper, std::string_view method) {
 
 HostPattern exactly(const Host& host) {
   if (host.is_name()) return host.name();
-  const IpAddress address = host.address().unmapped();
+  const IpAddress& address = host.address();
   return Cidr(address, address.is_v4() ? 32 : 128);
 }
 

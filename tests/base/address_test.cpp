@@ -109,6 +109,10 @@ TEST_CASE("ranges contain what their prefix says") {
       {"fd00::/8", "fdff::1", true},
       {"fd00::/8", "fc00::1", false},
       {"::/0", "1.2.3.4", false},
+      {"::ffff:10.0.0.0/104", "10.255.0.1", true},
+      {"::ffff:10.0.0.0/104", "11.0.0.1", false},
+      {"::ffff:10.0.0.0/104", "::ffff:10.255.0.1", true},
+      {"::ffff:1.2.3.4", "1.2.3.4", true},
       {"::1", "::1", true},
       {"::1", "::2", false},
       {"2001:db8::/33", "2001:db8:7fff::", true},
@@ -228,6 +232,24 @@ TEST_CASE("every cloud's metadata address is metadata, however it is embedded") 
     INFO(row);
     CHECK(classify(ip(row)) == AddressClass::metadata);
     CHECK(never_allowed(classify(ip(row))));
+  }
+}
+
+TEST_CASE("the IPv4 addresses inside of an IPv6 address are read from every embedding") {
+  const auto inside = [](const char* address) {
+    std::string text;
+    for (const IpAddress& v4 : embedded_v4(ip(address))) text += v4.to_string() + ' ';
+    return text;
+  };
+  CHECK(inside("::ffff:1.2.3.4") == "1.2.3.4 ");
+  CHECK(inside("64:ff9b::1.2.3.4") == "1.2.3.4 ");
+  CHECK(inside("64:ff9b:1:102:3:400::") == "0.0.0.0 1.2.3.4 2.3.4.0 3.4.0.0 ");
+  CHECK(inside("2002:102:304::1") == "1.2.3.4 ");
+  CHECK(inside("2001:0:102:304:0:0:f7f7:f7f7") == "8.8.8.8 1.2.3.4 ");
+  CHECK(inside("::1.2.3.4") == "1.2.3.4 ");
+  CHECK(inside("2606:4700::5efe:1.2.3.4") == "1.2.3.4 ");
+  for (const char* none : {"1.2.3.4", "::1", "::", "2606:4700::102:304", "64:ff9b:2::1.2.3.4"}) {
+    CHECK(inside(none).empty());
   }
 }
 

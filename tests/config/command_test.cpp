@@ -98,10 +98,10 @@ TEST_CASE("a program in a built-in group's directory needs no runtime, one that 
   home.file("home/.pyenv/versions/3.12.1/bin/python3.12", "x", 0755);
   home.link("usr/bin/python3", home.path("home/.pyenv/versions/3.12.1/bin/python3.12"));
   home.file("usr/bin/tool", "x", 0755);
-  home.variables["CONDA_PREFIX"] = home.path("usr");
+  home.variables["GOROOT"] = home.path("usr");
   const std::vector<PathGrant> group = {{home.path("usr/bin"), Access::read, false, true, "group"}};
   const ResolvedCommand tool = command(home.path("usr/bin/tool"), home);
-  CHECK(grants(runtime_grants(tool, home.user()), home.path("usr"), "runtime conda"));
+  CHECK(grants(runtime_grants(tool, home.user()), home.path("usr"), "runtime go"));
   const std::vector<PathGrant> alone = runtime_grants(tool, home.user(), group);
   REQUIRE(alone.size() == 1);
   CHECK(alone[0].path == home.path("usr/bin/tool"));
@@ -110,10 +110,29 @@ TEST_CASE("a program in a built-in group's directory needs no runtime, one that 
   // Nor does one that may be written and not read.
   const std::vector<PathGrant> written = {
       {home.path("usr/bin"), Access::write, false, true, "group"}};
-  CHECK(grants(runtime_grants(tool, home.user(), written), home.path("usr"), "runtime conda"));
+  CHECK(grants(runtime_grants(tool, home.user(), written), home.path("usr"), "runtime go"));
   // A directory that the user granted says nothing about what the program needs.
   const std::vector<PathGrant> own = {{home.path("usr/bin"), Access::read, false, false, "--read"}};
-  CHECK(grants(runtime_grants(tool, home.user(), own), home.path("usr"), "runtime conda"));
+  CHECK(grants(runtime_grants(tool, home.user(), own), home.path("usr"), "runtime go"));
+}
+
+TEST_CASE("an active environment around a built-in directory is readable, with its settings") {
+  Home home;
+  const std::string python = home.file("usr/local/bin/python3", "x", 0755);
+  const std::vector<PathGrant> group = {
+      {home.path("usr/local/bin"), Access::read, false, true, "group"}};
+  const ResolvedCommand program = command(python, home);
+  for (const auto& [variable, origin] :
+       {std::pair("VIRTUAL_ENV", "runtime venv"), std::pair("CONDA_PREFIX", "runtime conda")}) {
+    home.variables = {{variable, home.path("usr/local")}};
+    CHECK(grants(runtime_grants(program, home.user(), group), home.path("usr/local"), origin));
+    // Not one that the program is no part of.
+    home.variables = {{variable, home.path("home/other")}};
+    home.directory("home/other/bin");
+    const std::vector<PathGrant> alone = runtime_grants(program, home.user(), group);
+    REQUIRE(alone.size() == 1);
+    CHECK(alone[0].path == python);
+  }
 }
 
 TEST_CASE("each known way of installing brings its own tree and no more") {

@@ -1,5 +1,9 @@
 // Servers that fail: each kind of failure, who is asked next, and how long anybody waits.
 
+#include <list>
+#include <map>
+#include <set>
+
 #include "tests/dns/fixture.hpp"
 
 using namespace nono;
@@ -237,4 +241,67 @@ TEST_CASE("Many rounds of lookups leave no descriptor behind") {
   for (int i = 0; i < 100; ++i) REQUIRE(fixture.answer("www.example.org") == "93.184.216.34");
   probe = UniqueFd(::dup(0));
   CHECK(probe.get() <= before + 4);  // the server's thread may not have closed its last ones yet
+}
+
+TEST_CASE("Overlapping queries are asked from many ports, each for a while") {
+  ResolverFixture fixture;
+  fixture.options.query_timeout = 10s;
+  fixture.server.set_fault(DnsFault::hold);
+  std::list<ResolverFixture::Waiting> all;
+  constexpr std::size_t names = 60;
+  for (std::size_t i = 0; i < names; ++i) {
+    const std::string name = "n" + std::to_string(i) + ".example.org";
+    fixture.server.add_a(name, "93.184.216.34");
+    all.emplace_back(fixture, permit_for(name), 20s);
+  }
+  fixture.context.poll();
+  REQUIRE(fixture.server.wait_for_queries(2 * names));
+  std::map<std::uint16_t, std::size_t> ports;
+  for (const DnsQuery& query : fixture.server.queries()) ++ports[query.from];
+  CHECK(ports.size() >= 4);
+  for (const auto& [port, queries] : ports) CHECK(queries <= 32);
+  fixture.server.release();
+  for (ResolverFixture::Waiting& one : all) CHECK(text_of(one.finish().value()) == "93.184.216.34");
+}
+
+TEST_CASE("Ports change under a load that never ends") {
+  ResolverFixture fixture;
+  fixture.options.query_timeout = 10s;
+  fixture.options.cache_entries_max = 0;
+  constexpr std::size_t names = 200;
+  for (std::size_t i = 0; i <= names; ++i) {
+    fixture.server.add_a("n" + std::to_string(i) + ".example.org", "93.184.216.34");
+  }
+  std::list<ResolverFixture::Waiting> two;  // at least one of them always waits
+  for (std::size_t i = 0; i < names; ++i) {
+    two.emplace_back(fixture, permit_for("n" + std::to_string(i) + ".example.org"), 20s);
+    if (two.size() < 2) continue;
+    fixture.context.poll();
+    CHECK(text_of(two.front().finish().value()) == "93.184.216.34");
+    two.pop_front();
+  }
+  CHECK(text_of(two.front().finish().value()) == "93.184.216.34");
+  std::map<std::uint16_t, std::size_t> ports;
+  for (const DnsQuery& query : fixture.server.queries()) ++ports[query.from];
+  CHECK(ports.size() >= 2 * names / 32);
+}
+
+TEST_CASE("With every port waiting for a silent server, queries are still asked") {
+  ResolverFixture fixture;
+  fixture.options.query_timeout = 10s;
+  fixture.server.set_fault(DnsFault::hold);
+  std::list<ResolverFixture::Waiting> all;
+  constexpr std::size_t names = 150;  // more than eight times 32 queries
+  for (std::size_t i = 0; i < names; ++i) {
+    const std::string name = "n" + std::to_string(i) + ".example.org";
+    fixture.server.add_a(name, "93.184.216.34");
+    all.emplace_back(fixture, permit_for(name), 20s);
+  }
+  fixture.context.poll();
+  REQUIRE(fixture.server.wait_for_queries(2 * names));
+  std::set<std::uint16_t> ports;
+  for (const DnsQuery& query : fixture.server.queries()) ports.insert(query.from);
+  CHECK(ports.size() == 8);
+  fixture.server.release();
+  for (ResolverFixture::Waiting& one : all) CHECK(text_of(one.finish().value()) == "93.184.216.34");
 }

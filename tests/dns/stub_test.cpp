@@ -243,6 +243,26 @@ TEST_CASE("A look-up that began under an older policy is not remembered under th
   CHECK(fixture.ask("www.example.org").rcode == rcode_nxdomain);
 }
 
+TEST_CASE("A query made after the policy changed does not join a look-up that began before") {
+  StubFixture fixture({"www.example.org"}, {"10.0.0.0/8"});
+  fixture.server.add_a("www.example.org", "10.1.2.3");
+  fixture.server.set_fault(DnsFault::hold);
+  fixture.send(query_message("www.example.org"));
+  REQUIRE(fixture.run_until([&] { return fixture.server.queries().size() >= 2; }));
+  fixture.judge.set({"www.example.org"}, {});
+  fixture.stub_server->forget_names();
+  fixture.send(query_message("www.example.org"));
+  REQUIRE(fixture.run_until([&] { return fixture.stub_server->lookups_waiting() == 2; }));
+  fixture.server.release();
+  const Reply one = reply_of(fixture.receive()), other = reply_of(fixture.receive());
+  const Reply& before = one.addresses.empty() ? other : one;
+  const Reply& after = one.addresses.empty() ? one : other;
+  CHECK(before.addresses == std::vector<std::string>{"10.1.2.3"});
+  CHECK(after.addresses.empty());
+  CHECK(after.rcode == rcode_nxdomain);
+  CHECK(fixture.stub_server->lookups_waiting() == 0);
+}
+
 TEST_CASE("Over the bound of look-ups more are refused, and those under way are answered") {
   StubFixture fixture({"*.example.org"});
   fixture.stub.lookups_max = 2;

@@ -190,6 +190,44 @@ TEST_CASE("a denied range holds for what a name resolves to as well") {
   CHECK(addresses.denies(*IpAddress::parse("1.1.1.1"), https_port) == nullptr);
 }
 
+TEST_CASE(
+    "a denied IPv4 range holds for every IPv6 address that leads into it, for nothing beside it") {
+  const auto engine = engine_with({.allow = {"::/2:*", "2000::/3:*", "example.com"},
+                                   .deny = {"8.8.0.0/16", "https://9.9.9.9/admin/**"}});
+  const AddressPolicy& addresses = permit_for(*engine, "example.com:443").addresses();
+  for (const char* address :
+       {"::ffff:8.8.1.2", "64:ff9b::8.8.1.2", "64:ff9b:1::8.8.1.2",
+        "64:ff9b:1:808:1:200::", "2002:808:102::1", "::8.8.1.2", "::ffff:0:8.8.1.2",
+        "2001:0:101:101:0:0:f7f7:fefd", "2001:0:808:102::", "2606:4700::5efe:8.8.1.2"}) {
+    INFO(address);
+    const Refusal refused = refusal(*engine, "[" + std::string(address) + "]:443");
+    CHECK(refused.because.reason == Reason::rule_denies);
+    CHECK(refused.because.rule == "8.8.0.0/16");
+    CHECK(addresses.denies(*IpAddress::parse(address), https_port) != nullptr);
+  }
+  for (const char* address : {"64:ff9b::8.9.1.2", "2002:809:102::1", "2606:4700::808:102"}) {
+    INFO(address);
+    CHECK(allowed(*engine, "[" + std::string(address) + "]:443"));
+    CHECK(addresses.denies(*IpAddress::parse(address), https_port) == nullptr);
+  }
+  for (const char* address : {"64:ff9b::9.9.9.9", "2002:909:909::1"}) {
+    INFO(address);
+    const Permit permit = permit_for(*engine, "[" + std::string(address) + "]:443");
+    CHECK(permit.handling() == Handling::intercept);
+    CHECK_FALSE(engine->decide_request(permit, {"GET", "/admin/x"}).allowed);
+    CHECK(engine->decide_request(permit, {"GET", "/x"}).allowed);
+  }
+  CHECK(allowed(*engine_with({.allow = {"[::1]:443"}, .deny = {"0.0.0.0/8"}}), "[::1]:443"));
+}
+
+TEST_CASE("an allowed IPv4 range lets no IPv6 address in that leads into it, but the mapped form") {
+  const auto engine = engine_with({.allow = {"8.8.0.0/16"}});
+  CHECK(allowed(*engine, "[::ffff:8.8.1.2]:443"));
+  for (const char* target : {"[64:ff9b::8.8.1.2]:443", "[2002:808:102::1]:443"}) {
+    CHECK_FALSE(allowed(*engine, target));
+  }
+}
+
 TEST_CASE("a blocked network refuses everything, even what rules allow") {
   const auto engine = engine_with(
       {.allow = {"example.com", "1.2.3.4"}, .mode = NetworkMode::blocked, .observe = true});

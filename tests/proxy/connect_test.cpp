@@ -176,6 +176,19 @@ TEST_CASE("a CONNECT without a port, with a Host for another place, or with garb
   }
 }
 
+TEST_CASE("an IPv4 address and its IPv6 form are one place, in CONNECT and in Host alike") {
+  Origin origin(echo);
+  Proxy proxy(any_port_on_loopback());
+  const std::string plain = fmt::format("127.0.0.1:{}", origin.port());
+  const std::string mapped = fmt::format("[::ffff:127.0.0.1]:{}", origin.port());
+  for (const auto& [target, host] : {std::pair(mapped, plain), std::pair(plain, mapped)}) {
+    CAPTURE(target);
+    Client client = proxy.connect();
+    client.send(fmt::format("CONNECT {} HTTP/1.1\r\nHost: {}\r\n\r\n", target, host));
+    REQUIRE(client.receive_until("\r\n\r\n").starts_with("HTTP/1.1 200 "));
+  }
+}
+
 TEST_CASE("an upstream that refuses the connection is 502, and the proxy goes on serving") {
   std::uint16_t dead = 0;
   {

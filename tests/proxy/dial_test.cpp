@@ -1,10 +1,17 @@
 // The dialler against real sockets of this machine.
 
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
 #include <catch2/catch.hpp>
+#include <cstddef>
+#include <optional>
+#include <thread>
 
 #include "dns/ares_resolver.hpp"
 #include "proxy/dialer.hpp"
@@ -67,6 +74,19 @@ struct Dialling {
   Deadlines deadlines{io.get_executor()};
   std::function<void()> before_dial, after_dial;
 };
+
+// From here on epoll_ctl(2) answers this thread as it does where too many sockets are watched.
+bool let_nothing_be_watched() {
+  sock_filter code[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_epoll_ctl, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSPC),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog program{static_cast<unsigned short>(std::size(code)), code};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
 
 }  // namespace
 
@@ -147,6 +167,27 @@ TEST_CASE("without a descriptor left the failure is ours, and says what to raise
     CHECK(dialled.error().side == Side::self);
     CHECK(dialled.error().code == ErrorCode::limit);
     CHECK(dialled.error().fix.find("open files") != std::string::npos);
+  }
+}
+
+TEST_CASE("where no more sockets may be watched the failure is ours, and says what to raise") {
+  const Target target;
+  FakeDns dns;
+  dns.add_a("several.test", "127.0.0.1");
+  dns.add_a("several.test", "127.0.0.2");
+  for (const std::string host : {"127.0.0.1", "several.test"}) {
+    Dialling dialling;
+    net::use_service<Poller>(dialling.io);  // as a worker has it
+    bool filtered = false;
+    dialling.before_dial = [&] { filtered = let_nothing_be_watched(); };
+    std::optional<Result<Dialled>> dialled;
+    std::thread thread([&] { dialled = dialling.dial_to(host, target.port, &dns); });
+    thread.join();  // and its filter is gone
+    REQUIRE(filtered);
+    REQUIRE_FALSE(*dialled);
+    CHECK(dialled->error().side == Side::self);
+    CHECK(dialled->error().code == ErrorCode::limit);
+    CHECK(dialled->error().fix.find("max_user_watches") != std::string::npos);
   }
 }
 

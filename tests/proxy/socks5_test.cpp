@@ -81,6 +81,10 @@ TEST_CASE("a request names a host, an IPv4 or an IPv6 address, and a port") {
   // An address written as a name is that address.
   const auto written = parse_request(by_name("127.0.0.1"));
   CHECK_FALSE((*written)->target->host.is_name());
+  // So is the IPv6 form of an IPv4 address.
+  const auto mapped = parse_request(bytes({5, 1, 0, 4}) + std::string(10, '\0') +
+                                    bytes({255, 255, 127, 0, 0, 1, 0, 80}));
+  CHECK((*mapped)->target == (*v4)->target);
 }
 
 TEST_CASE("commands other than CONNECT, unknown address types and port 0 are told from mistakes") {

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include <fstream>
+#include <functional>
 
 #include "sandbox/linux/cgroup.hpp"
 #include "tests/sandbox/harness.hpp"
@@ -73,6 +74,17 @@ class Alone {
   UniqueFd lock_;
 };
 
+// Runs `test` for each user of users() for whom the machine has such limits.
+void for_each_user(const ResourceLimits& limits, const std::string& name,
+                   const std::function<void(User)>& test) {
+  const Alone alone;
+  for (User user : users()) {
+    if (!can_sandbox(user)) return;
+    const Delegated delegated(user);
+    if (can_limit(user, limits, name)) test(user);
+  }
+}
+
 // Groups of ours anywhere whose parent, by its number in their name, is gone.
 std::vector<std::string> groups_left() {
   std::vector<std::string> found;
@@ -118,13 +130,9 @@ TEST_CASE("the process's group is found in either version of control groups") {
 }
 
 TEST_CASE("a command that takes too much memory is killed, and the parent goes on") {
-  const Alone alone;
-  for (User user : users()) {
-    if (!can_sandbox(user)) return;
-    Delegated delegated(user);
-    ResourceLimits limits;
-    limits.memory_bytes = 48 * mebibyte;
-    if (!can_limit(user, limits, "a memory limit")) continue;
+  ResourceLimits limits;
+  limits.memory_bytes = 48 * mebibyte;
+  for_each_user(limits, "a memory limit", [&](User user) {
     SandboxPlan plan = probe([] {
       // A child takes it, since a group need not be killed as a whole (version 1).
       pid_t hog = ::fork();
@@ -147,20 +155,15 @@ TEST_CASE("a command that takes too much memory is killed, and the parent goes o
     CHECK(outcome.code == 137);
     CHECK(outcome.problem == "out of memory");
     CHECK(groups_left().empty());
-  }
+  });
 }
 
 TEST_CASE("a memory limit too low for the sandbox itself is named as what ended it") {
-  const Alone alone;
-  for (User user : users()) {
-    if (!can_sandbox(user)) return;
-    Delegated delegated(user);
-    ResourceLimits limits;
-    limits.memory_bytes = 48 * mebibyte;
-    if (!can_limit(user, limits, "a memory limit")) continue;
-    limits.memory_bytes = mebibyte / 2;
+  ResourceLimits limits;
+  limits.memory_bytes = 48 * mebibyte;
+  for_each_user(limits, "a memory limit", [&](User user) {
     SandboxPlan plan = shell("echo ran");
-    plan.limits = limits;
+    plan.limits.memory_bytes = mebibyte / 2;
     Outcome outcome = run(plan, user);
     INFO(describe(outcome));
     // Where that is depends on how much each process takes before it does anything.
@@ -170,34 +173,26 @@ TEST_CASE("a memory limit too low for the sandbox itself is named as what ended 
     CHECK(named);
     CHECK(outcome.out.empty());
     CHECK(groups_left().empty());
-  }
+  });
 }
 
 TEST_CASE("the private temporary directories count against the memory limit") {
-  const Alone alone;
-  for (User user : users()) {
-    if (!can_sandbox(user)) return;
-    Delegated delegated(user);
-    ResourceLimits limits;
-    limits.memory_bytes = 48 * mebibyte;
-    if (!can_limit(user, limits, "a memory limit")) continue;
+  ResourceLimits limits;
+  limits.memory_bytes = 48 * mebibyte;
+  for_each_user(limits, "a memory limit", [&](User user) {
     SandboxPlan plan = shell("head -c 200000000 /dev/zero > /tmp/large; echo $?");
     plan.limits = limits;
     Outcome outcome = run(plan, user);
     INFO(describe(outcome));
     CHECK(outcome.out != "0\n");
     CHECK(outcome.problem == "out of memory");
-  }
+  });
 }
 
 TEST_CASE("a command that forks without end gets no further than its limit") {
-  const Alone alone;
-  for (User user : users()) {
-    if (!can_sandbox(user)) return;
-    Delegated delegated(user);
-    ResourceLimits limits;
-    limits.processes = 20;
-    if (!can_limit(user, limits, "a limit on processes")) continue;
+  ResourceLimits limits;
+  limits.processes = 20;
+  for_each_user(limits, "a limit on processes", [&](User user) {
     for (bool threads : {false, true}) {
       SandboxPlan plan = probe([threads] {
         int made = 1;  // this process
@@ -227,7 +222,7 @@ TEST_CASE("a command that forks without end gets no further than its limit") {
       CHECK(outcome.code == 20);
       CHECK(groups_left().empty());
     }
-  }
+  });
 }
 
 TEST_CASE("an ordinary user without a control group has processes limited all the same") {
@@ -255,13 +250,9 @@ TEST_CASE("an ordinary user without a control group has processes limited all th
 }
 
 TEST_CASE("the limit on processes cannot be raised from inside") {
-  const Alone alone;
-  for (User user : users()) {
-    if (!can_sandbox(user)) return;
-    Delegated delegated(user);
-    ResourceLimits limits;
-    limits.processes = 8;
-    if (!can_limit(user, limits, "a limit on processes")) continue;
+  ResourceLimits limits;
+  limits.processes = 8;
+  for_each_user(limits, "a limit on processes", [&](User user) {
     SandboxPlan plan = shell(
         "ulimit -p 5000 2>/dev/null; ulimit -u 5000 2>/dev/null; "
         "for f in /sys/fs/cgroup/pids.max /sys/fs/cgroup/*/pids.max; do echo max > $f; done "
@@ -272,7 +263,7 @@ TEST_CASE("the limit on processes cannot be raised from inside") {
     Outcome outcome = run(plan, user);
     INFO(describe(outcome));
     CHECK(outcome.out.find("all") == std::string::npos);
-  }
+  });
 }
 
 TEST_CASE("the group of a parent that was killed is removed by the next run") {

@@ -220,7 +220,7 @@ void FakeDns::serve_udp() {
                              reinterpret_cast<sockaddr*>(&peer), &size);
     if (got < 0) return;
     query.resize(static_cast<std::size_t>(got));
-    handle(query, false, [this, peer](const Bytes& reply) {
+    handle(query, false, ntohs(peer.sin_port), [this, peer](const Bytes& reply) {
       ::sendto(udp_.get(), reply.data(), reply.size(), 0, reinterpret_cast<const sockaddr*>(&peer),
                sizeof peer);
     });
@@ -240,7 +240,7 @@ bool FakeDns::serve_tcp(Connection& connection) {
     Bytes query(buffer.begin() + 2, end);
     buffer.erase(buffer.begin(), end);
     auto copy = std::make_shared<UniqueFd>(::dup(connection.fd.get()));
-    handle(query, true, [copy](const Bytes& reply) {
+    handle(query, true, 0, [copy](const Bytes& reply) {
       Bytes framed;
       put16(framed, static_cast<unsigned>(reply.size()));
       framed.insert(framed.end(), reply.begin(), reply.end());
@@ -250,10 +250,11 @@ bool FakeDns::serve_tcp(Connection& connection) {
   return true;
 }
 
-void FakeDns::handle(const Bytes& query, bool tcp, const Send& send) {
+void FakeDns::handle(const Bytes& query, bool tcp, std::uint16_t from, const Send& send) {
   std::optional<DnsQuery> parsed = parse(query);
   if (!parsed) return;
   parsed->tcp = tcp;
+  parsed->from = from;
   Bytes message;
   {
     std::lock_guard lock(mutex_);

@@ -24,6 +24,7 @@ struct DnsQuery {
   std::uint16_t type = 0;
   bool tcp = false;
   bool edns = false;
+  std::uint16_t from = 0;  // the asker's port, of UDP
 };
 
 enum class DnsFault : std::uint8_t {
@@ -86,7 +87,7 @@ class FakeDns {
   void run();
   void serve_udp();
   bool serve_tcp(Connection& connection);
-  void handle(const Bytes& query, bool tcp, const Send& send);
+  void handle(const Bytes& query, bool tcp, std::uint16_t from, const Send& send);
   DnsFault fault_for(const DnsQuery& query) const;
   Bytes reply(const Bytes& query, const DnsQuery& parsed, DnsFault fault) const;
   void answer(Bytes& message, const DnsQuery& query, bool shout) const;
