@@ -14,6 +14,7 @@
 #include "config/base/endpoints.hpp"
 #include "config/base/error.hpp"
 #include "config/base/fd.hpp"
+#include "sandbox/ahead.hpp"
 #include "sandbox/backend.hpp"
 
 namespace nono::sandbox {
@@ -209,6 +210,8 @@ inline Result<void> SandboxChannel::withhold(const std::vector<std::string>& nam
 //
 // The notify backend has no private /proc, /dev/pts and temporary directories: its command gets a
 // directory of its own in TMPDIR, and makes no terminals.
-Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan);
+//
+// `ahead` is used where it suits the plan, and ended otherwise.
+Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan, Ahead ahead = {});
 
 }  // namespace nono::sandbox

@@ -15,6 +15,7 @@
 #include <optional>
 #include <span>
 
+#include "sandbox/ahead.hpp"
 #include "sandbox/linux/capabilities.hpp"
 #include "sandbox/linux/channel.hpp"
 #include "sandbox/linux/namespaces.hpp"
@@ -50,20 +51,48 @@ Done close_all_but(std::vector<int> fds) {
   return {};
 }
 
-Done leave_host(const Prepared& prepared) {
+// `joined`: into what was made ahead.
+Done leave_host(const Prepared& prepared, bool joined) {
   // A caller that changed its uid is not dumpable, and could then not write its own uid_map.
   if (::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) return failed(Step::start, errno);
-  NamespaceOptions options;
-  options.network = prepared.plan.network != Network::open;
-  options.uid = prepared.uid;
-  options.gid = prepared.gid;
-  if (Done done = enter_namespaces(options); !done) return done;
+  Done entered;
+  if (joined) {
+    entered = enter_namespaces_of_children();
+  } else {
+    NamespaceOptions options;
+    options.network = prepared.plan.network != Network::open;
+    options.uid = prepared.uid;
+    options.gid = prepared.gid;
+    entered = enter_namespaces(options);
+  }
+  if (!entered) return entered;
   if (Done done = die_with_parent(prepared.parent); !done) return done;
   return empty_bounding_set();  // once, for I and C as well
 }
 
+// Into the namespaces that were made ahead. False: this process is where it was.
+bool join(const Ahead& ahead) {
+  if (!ahead.begun()) return false;
+  const std::optional<Report> report = receive_report(ahead.channel());
+  return report && report->kind == Report::Kind::ready && join_namespaces(ahead.pid());
+}
+
+// What was made ahead of the network that this process is in now.
+tl::expected<Redirected, Failure> take_network(const Ahead& ahead) {
+  std::optional<Report> report = receive_report(ahead.channel());
+  if (!report) return failed(Step::peer_gone, 0);
+  if (report->kind == Report::Kind::sockets) return Redirected(std::move(report->fds));
+  if (report->failure.step != Step::capture) return tl::unexpected<Failure>(report->failure);
+  return Redirected(tl::unexpected<Failure>(report->failure));
+}
+
 // While I mounts: the command waits for GO, which comes after the last of this.
-Done make_network(const SandboxPlan& plan, int channel) {
+Done make_network(const SandboxPlan& plan, int channel, const Ahead* ahead) {
+  if (ahead != nullptr) {
+    tl::expected<Redirected, Failure> made = take_network(*ahead);
+    if (!made) return tl::unexpected<Failure>(made.error());
+    return hand_over_sockets(plan, channel, std::move(*made));
+  }
   if (plan.network != Network::open) {
     if (Done done = set_up_loopback(); !done) return done;
   }
@@ -180,6 +209,7 @@ std::vector<int> needed_descriptors(const Prepared& prepared, int channel, int g
     needed.insert(needed.end(), {observer.to_launcher.get(), observer.from_command.get(),
                                  observer.records.get()});
   }
+  if (prepared.ahead.begun()) needed.push_back(prepared.ahead.channel());
   for (const UniqueFd& door : prepared.group.doors()) needed.push_back(door.get());
   return needed;
 }
@@ -281,7 +311,8 @@ void run_launcher(const Prepared& prepared, int channel, int go) {
     Done done = become(*prepared.plan.user, prepared.parent);
     if (!done) report_and_exit(channel, done.error());
   }
-  if (Done done = notify ? adopt_orphans() : leave_host(prepared); !done) {
+  const bool joined = join(prepared.ahead);
+  if (Done done = notify ? adopt_orphans() : leave_host(prepared, joined); !done) {
     report_and_exit(channel, done.error());
   }
 
@@ -309,6 +340,7 @@ void run_launcher(const Prepared& prepared, int channel, int go) {
   if (init == 0) {
     terminal.master.reset();
     terminal.outer = {};
+    if (prepared.ahead.begun()) ::close(prepared.ahead.channel());
     if (notify) run_supervisor(prepared, *stdio, channel, go, jobs);
     run_init(prepared, *stdio, channel, go, jobs, *outer ? &terminal.inner : nullptr);
   }
@@ -319,7 +351,8 @@ void run_launcher(const Prepared& prepared, int channel, int go) {
   if (notify) {
     if (!drop_held_capabilities()) ::_exit(125);  // I dies with us
   } else {
-    Done done = make_network(prepared.plan, channel);
+    Done done = make_network(prepared.plan, channel, joined ? &prepared.ahead : nullptr);
+    if (prepared.ahead.begun()) ::close(prepared.ahead.channel());  // it can end now
     if (done) done = drop_capabilities();
     if (done) done = report_ready(channel);
     if (!done) report_and_exit(channel, done.error());  // I dies with us

@@ -3,15 +3,21 @@
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <sched.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <string_view>
 
 #include "config/base/fd.hpp"
+#include "sandbox/linux/uapi.hpp"
 
 namespace nono::sandbox {
 namespace {
+
+constexpr int joined_namespaces =
+    CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET;
+constexpr int children_namespaces = CLONE_NEWPID | CLONE_NEWCGROUP;
 
 Done write_file(const char* path, std::string_view text) {
   UniqueFd file(::open(path, O_WRONLY | O_CLOEXEC));
@@ -24,8 +30,8 @@ Done write_file(const char* path, std::string_view text) {
 }  // namespace
 
 Done enter_namespaces(const NamespaceOptions& options) {
-  int flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS |
-              CLONE_NEWCGROUP | (options.network ? CLONE_NEWNET : 0);
+  int flags = joined_namespaces | (options.for_children ? children_namespaces : 0);
+  if (!options.network) flags &= ~CLONE_NEWNET;
   if (::unshare(flags) != 0) return failed(Step::user_namespace, errno);
 
   // Without `deny` an unprivileged process may not map its group: user_namespaces(7).
@@ -34,6 +40,17 @@ Done enter_namespaces(const NamespaceOptions& options) {
   if (Done done = write_file("/proc/self/uid_map", uid_map); !done) return done;
   std::string gid_map = fmt::format("{0} {0} 1", options.gid);
   return write_file("/proc/self/gid_map", gid_map);
+}
+
+bool join_namespaces(pid_t other) {
+  const UniqueFd pidfd(static_cast<int>(::syscall(uapi::sys_pidfd_open, other, 0)));
+  // All or none of them: setns(2).
+  return pidfd && ::setns(pidfd.get(), joined_namespaces) == 0;
+}
+
+Done enter_namespaces_of_children() {
+  if (::unshare(children_namespaces) != 0) return failed(Step::user_namespace, errno);
+  return {};
 }
 
 }  // namespace nono::sandbox

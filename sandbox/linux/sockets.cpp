@@ -89,9 +89,10 @@ class Sender {
 };
 
 // Sends the listeners that every port is redirected to. False: this kernel cannot, and need not.
-tl::expected<bool, Failure> redirect_all(const Capture& capture, const Sender& sender) {
+tl::expected<bool, Failure> redirect_all(const Capture& capture, const Sender& sender,
+                                         std::optional<Redirected> made) {
   if (capture.all_ports == AllPorts::off) return false;
-  auto redirected = redirect_every_port(capture.dns);
+  const Redirected redirected = made ? std::move(*made) : redirect_every_port(capture.dns);
   if (!redirected) {
     if (capture.all_ports == AllPorts::automatic) return false;
     return tl::unexpected<Failure>(redirected.error());
@@ -119,11 +120,11 @@ Done listen_for_captured(const Capture& capture, bool redirected, const Sender& 
 
 }  // namespace
 
-Done hand_over_sockets(const SandboxPlan& plan, int channel) {
+Done hand_over_sockets(const SandboxPlan& plan, int channel, std::optional<Redirected> made) {
   const Sender sender(channel);
   const Capture& capture = plan.capture;
   Socket proxy = bind_v4(SOCK_STREAM, plan.proxy.http, INADDR_LOOPBACK);
-  tl::expected<bool, Failure> redirected = redirect_all(capture, sender);
+  tl::expected<bool, Failure> redirected = redirect_all(capture, sender, std::move(made));
   if (!redirected) return tl::unexpected<Failure>(redirected.error());
   // After what takes long, so that the parent is woken once.
   if (Done sent = sender.send(SocketRole::proxy, std::move(proxy)); !sent) return sent;

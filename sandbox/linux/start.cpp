@@ -18,6 +18,7 @@
 #include <span>
 
 #include "sandbox/linux/channel.hpp"
+#include "sandbox/linux/other_core.hpp"
 #include "sandbox/linux/paths.hpp"
 #include "sandbox/linux/prepared.hpp"
 #include "sandbox/linux/socket_survey.hpp"
@@ -57,6 +58,7 @@ class LinuxChannel final : public SandboxChannel {
     private_tmp_ = std::move(notify.private_tmp);
     warnings_ = notify.warnings;
   }
+  void hold(Ahead ahead) { ahead_ = std::move(ahead); }
   void hold(Cgroup group) {
     group_ = std::move(group);
     group_.close_doors();
@@ -111,6 +113,7 @@ class LinuxChannel final : public SandboxChannel {
   SandboxPlan denying_plan_;  // of the plan, what tells denied from not granted
   UniqueFd records_;
   Cgroup group_;
+  Ahead ahead_;  // L has what it made
   Foreground foreground_;
   SavedTerminal terminal_;
 };
@@ -219,6 +222,7 @@ Result<void> LinuxChannel::send_ruleset(const std::vector<LandlockRule>& rules) 
 }
 
 Result<void> LinuxChannel::go() {
+  ahead_.end();  // it has ended by itself, and counts as a process of the sandbox's user until now
   ssize_t size = -1;
   if (go_) size = ::send(go_.get(), go_message_.data(), go_message_.size(), MSG_NOSIGNAL);
   int saved_errno = errno;
@@ -382,6 +386,12 @@ Result<void> limit(const SandboxPlan& plan, Prepared& prepared) {
   return {};
 }
 
+// What is made ahead is for the usual sandbox with a network of its own.
+bool suits(const SandboxPlan& plan) {
+  return plan.backend == Backend::netns && plan.network == Network::proxied && !plan.user &&
+         plan.capture.dns && plan.capture.all_ports != AllPorts::off && !plan.cwd.empty();
+}
+
 // Forks with every signal blocked, so that none can run a handler of the parent's in the child.
 pid_t fork_launcher(Prepared& prepared, int channel, int go) {
   sigset_t all;
@@ -389,6 +399,7 @@ pid_t fork_launcher(Prepared& prepared, int channel, int go) {
   ::sigprocmask(SIG_SETMASK, &all, &prepared.signal_mask);
   pid_t launcher = ::fork();
   if (launcher == 0) run_launcher(prepared, channel, go);
+  if (launcher > 0) move_to_other_core(launcher);
   int saved_errno = errno;
   ::sigprocmask(SIG_SETMASK, &prepared.signal_mask, nullptr);
   errno = saved_errno;
@@ -397,7 +408,7 @@ pid_t fork_launcher(Prepared& prepared, int channel, int go) {
 
 }  // namespace
 
-Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan) {
+Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan, Ahead ahead) {
   if (Result<void> checked = check_plan(plan); !checked) return fail(checked.error());
   Result<SocketSurvey> sockets = survey_sockets(plan, landlock_abi());
   if (!sockets) return fail(sockets.error());
@@ -409,6 +420,8 @@ Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan) {
   tl::expected<ObserverLink, Failure> observer = prepare_observer(plan);
   if (!observer) return fail(explain(observer.error()));
   prepared.observer = std::move(*observer);
+  if (suits(plan)) prepared.ahead = std::move(ahead);
+  ahead.end();
   auto [ours, theirs] = make_channel();
   auto [go_write, go_read] = make_channel();  // of its own, since another process listens there
   if (!ours || !go_write) return fail(explain({Step::start, errno, {}}));
@@ -417,10 +430,12 @@ Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan) {
   if (launcher < 0) return fail(explain({Step::start, errno, "fork"}));
   theirs.reset();
   go_read.reset();
+  prepared.ahead.let_go();
   UniqueFd pidfd(static_cast<int>(::syscall(uapi::sys_pidfd_open, launcher, 0)));
   auto channel = std::make_unique<LinuxChannel>(launcher, std::move(pidfd), std::move(ours),
                                                 std::move(go_write));
   if (prepared.notify) channel->hold(*prepared.notify);
+  channel->hold(std::move(prepared.ahead));
   channel->hold(std::move(prepared.group));
   channel->keep_records(plan, std::move(prepared.observer.records));
   // After the fork, since the launcher must write its own uid_map: nobody reads our memory from
