@@ -11,8 +11,8 @@
 namespace nono::sandbox {
 
 // A process that makes namespaces and their network, for one sandbox to move into (start()). It
-// saves time only: where it fails, or the plan is not one for it, the sandbox makes its own. It ends
-// with this process, or once the sandbox has what it made.
+// saves time only: where it fails, or the plan is not one for it, the sandbox makes its own. It
+// ends with this process, or once the sandbox has what it made.
 class Ahead {
  public:
   Ahead() = default;  // nothing is made ahead

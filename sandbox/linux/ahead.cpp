@@ -15,7 +15,7 @@
 #include "sandbox/linux/namespaces.hpp"
 #include "sandbox/linux/other_core.hpp"
 #include "sandbox/linux/rtnetlink.hpp"
-#include "sandbox/linux/tproxy.hpp"
+#include "sandbox/linux/sockets.hpp"
 
 namespace nono::sandbox {
 namespace {
@@ -52,11 +52,16 @@ void make(int channel, pid_t parent) {
   report.kind = Report::Kind::ready;
   if (!send_report(channel, report)) return;
   if (Done done = set_up_loopback(); !done) return tell(channel, done.error());
-  auto redirected = redirect_every_port(true);
-  if (!redirected) return tell(channel, redirected.error());
+  auto made = make_usual_sockets(true, true);
+  if (!made) return tell(channel, made.error());
   report.kind = Report::Kind::sockets;
+  if (made->not_redirected) report.failure = *made->not_redirected;
+  report.status = made->not_redirected ? 1 : 0;
   std::vector<int> fds;
-  for (const UniqueFd& listener : *redirected) fds.push_back(listener.get());
+  for (const OfferedSocket& socket : made->sockets) {
+    report.roles.at(fds.size()) = socket.role;
+    fds.push_back(socket.fd.get());
+  }
   send_report(channel, report, fds);
 }
 

@@ -77,33 +77,51 @@ bool join(const Ahead& ahead) {
   return report && report->kind == Report::Kind::ready && join_namespaces(ahead.pid());
 }
 
-// What was made ahead of the network that this process is in now.
-tl::expected<Redirected, Failure> take_network(const Ahead& ahead) {
+using Sockets = std::vector<OfferedSocket>;
+
+// The network that was made ahead, in which this process is now.
+tl::expected<UsualSockets, Failure> take_network(const Ahead& ahead) {
   std::optional<Report> report = receive_report(ahead.channel());
   if (!report) return failed(Step::peer_gone, 0);
-  if (report->kind == Report::Kind::sockets) return Redirected(std::move(report->fds));
-  if (report->failure.step != Step::capture) return tl::unexpected<Failure>(report->failure);
-  return Redirected(tl::unexpected<Failure>(report->failure));
+  if (report->kind != Report::Kind::sockets) return tl::unexpected<Failure>(report->failure);
+  UsualSockets made;
+  for (std::size_t i = 0; i < report->fds.size(); ++i) {
+    made.sockets.push_back({report->roles.at(i), std::move(report->fds[i])});
+  }
+  if (report->status != 0) made.not_redirected = report->failure;
+  return made;
 }
 
 // While I mounts: the command waits for GO, which comes after the last of this.
-Done make_network(const SandboxPlan& plan, int channel, const Ahead* ahead) {
+tl::expected<Sockets, Failure> make_network(const SandboxPlan& plan, const Ahead* ahead) {
   if (ahead != nullptr) {
-    tl::expected<Redirected, Failure> made = take_network(*ahead);
+    tl::expected<UsualSockets, Failure> made = take_network(*ahead);
     if (!made) return tl::unexpected<Failure>(made.error());
-    return hand_over_sockets(plan, channel, std::move(*made));
+    return make_sockets(plan, std::move(*made));
   }
   if (plan.network != Network::open) {
-    if (Done done = set_up_loopback(); !done) return done;
+    if (Done done = set_up_loopback(); !done) return tl::unexpected<Failure>(done.error());
   }
-  if (plan.network == Network::proxied) return hand_over_sockets(plan, channel);
-  return {};
+  if (plan.network == Network::proxied) return make_sockets(plan);
+  return Sockets();
 }
 
-Done report_ready(int channel) {
-  Report ready;
-  ready.kind = Report::Kind::ready;
-  if (!send_report(channel, ready)) return failed(Step::peer_gone, errno);
+// With the sockets, in as few messages as they fit into. `finishes`: after the command's end there
+// is something to do here, for which the parent waits.
+Done report_ready(int channel, const Sockets& sockets, bool finishes) {
+  std::size_t sent = 0;
+  do {
+    Report report;
+    std::vector<int> fds;
+    for (; sent < sockets.size() && fds.size() < fds_max; ++sent) {
+      report.roles.at(fds.size()) = sockets[sent].role;
+      fds.push_back(sockets[sent].fd.get());
+    }
+    const bool last = sent == sockets.size();
+    report.kind = last ? Report::Kind::ready : Report::Kind::sockets;
+    report.status = last && finishes ? 1 : 0;
+    if (!send_report(channel, report, fds)) return failed(Step::peer_gone, errno);
+  } while (sent < sockets.size());
   return {};
 }
 
@@ -203,7 +221,7 @@ bool make_job_pipe(JobPipe& jobs) {
 }
 
 std::vector<int> needed_descriptors(const Prepared& prepared, int channel, int go) {
-  std::vector<int> needed = {channel, go};
+  std::vector<int> needed = {channel, go, prepared.over.get()};
   const ObserverLink& observer = prepared.observer;
   if (observer.wanted()) {
     needed.insert(needed.end(), {observer.to_launcher.get(), observer.from_command.get(),
@@ -348,16 +366,21 @@ void run_launcher(const Prepared& prepared, int channel, int go) {
   jobs.write.reset();
   ::close(go);
   stdio->replacement = {};
+  const bool relays = *outer || !stdio->copies.empty();
+  const bool finishes = relays || observer || !prepared.group.doors().empty();
+  if (!relays && !notify) ::close_range(0, 2, 0);  // nobody else is to wait for the end of these
   if (notify) {
     if (!drop_held_capabilities()) ::_exit(125);  // I dies with us
   } else {
-    Done done = make_network(prepared.plan, channel, joined ? &prepared.ahead : nullptr);
+    auto sockets = make_network(prepared.plan, joined ? &prepared.ahead : nullptr);
+    if (!sockets) report_and_exit(channel, sockets.error());        // I dies with us
     if (prepared.ahead.begun()) ::close(prepared.ahead.channel());  // it can end now
-    if (done) done = drop_capabilities();
-    if (done) done = report_ready(channel);
-    if (!done) report_and_exit(channel, done.error());  // I dies with us
+    Done done = drop_capabilities();
+    if (done) done = report_ready(channel, *sockets, finishes);
+    if (!done) report_and_exit(channel, done.error());
   }
   ::close(channel);  // so that the parent sees the end of I
+  if (!finishes && !notify) ::close(prepared.over.get());
   std::optional<TerminalRelay> relay;
   if (*outer) {
     relay.emplace(std::move(terminal.outer), std::move(terminal.master), terminal.inner.foreground);

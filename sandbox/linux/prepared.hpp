@@ -26,6 +26,7 @@ struct Prepared {
   uid_t uid = 0;
   gid_t gid = 0;
   Ahead ahead;       // for L to join; none: L makes all itself
+  UniqueFd over;     // a pipe's end, held by L and I for as long as the parent has to wait for them
   pid_t parent = 0;  // P
   MountPlan mounts;
   std::vector<LandlockRule> rules;
