@@ -2,10 +2,6 @@
 // What a sandbox with a network of its own needs whatever its plan says, made while the caller
 // still decides what the plan is.
 
-#include <sys/types.h>
-
-#include <utility>
-
 #include "config/base/fd.hpp"
 
 namespace nono::sandbox {
@@ -18,20 +14,19 @@ class Ahead {
   Ahead() = default;  // nothing is made ahead
   // Forks: call while the process has one thread and nothing secret in memory.
   static Ahead begin();
-  Ahead(Ahead&& other) noexcept
-      : pid_(std::exchange(other.pid_, 0)), channel_(std::move(other.channel_)) {}
+  Ahead(Ahead&& other) noexcept = default;
   Ahead& operator=(Ahead&& other) noexcept;
   ~Ahead() { end(); }
 
-  bool begun() const { return pid_ > 0; }
-  pid_t pid() const { return pid_; }
+  bool begun() const { return process_.valid(); }
+  int pidfd() const { return process_.get(); }
   int channel() const { return channel_.get(); }  // reports of what is made
   // The sandbox has its own copy: nothing but that keeps the process from ending now.
   void let_go() { channel_.reset(); }
   void end();  // at once, and reaped
 
  private:
-  pid_t pid_ = 0;
+  UniqueFd process_;
   UniqueFd channel_;
 };
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,9 +17,12 @@
 #include "sandbox/linux/other_core.hpp"
 #include "sandbox/linux/rtnetlink.hpp"
 #include "sandbox/linux/sockets.hpp"
+#include "sandbox/linux/uapi.hpp"
 
 namespace nono::sandbox {
 namespace {
+
+constexpr auto by_pidfd = static_cast<idtype_t>(3);  // P_PIDFD, which older headers lack
 
 bool dies_with(pid_t parent) {
   return ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 && ::getppid() == parent;
@@ -78,6 +82,7 @@ Ahead Ahead::begin() {
   ::sigprocmask(SIG_SETMASK, &all, &before);
   const pid_t child = ::fork();
   if (child == 0) {
+    ours.reset();  // or the other end would be held for as long as this process waits for its end
     make(theirs.get(), parent);
     // The namespaces are to last until the sandbox is in them: then nobody holds the other end.
     receive_report(theirs.get());
@@ -86,25 +91,28 @@ Ahead Ahead::begin() {
   if (child > 0) move_to_other_core(child);
   ::sigprocmask(SIG_SETMASK, &before, nullptr);
   if (child < 0) return ahead;
-  ahead.pid_ = child;
-  ahead.channel_ = std::move(ours);
+  // Not by its number: where SIGCHLD is ignored that is another's as soon as it has ended.
+  ahead.process_ = UniqueFd(static_cast<int>(::syscall(uapi::sys_pidfd_open, child, 0)));
+  if (ahead.process_) ahead.channel_ = std::move(ours);
   return ahead;
 }
 
 Ahead& Ahead::operator=(Ahead&& other) noexcept {
   end();
-  pid_ = std::exchange(other.pid_, 0);
+  process_ = std::move(other.process_);
   channel_ = std::move(other.channel_);
   return *this;
 }
 
 void Ahead::end() {
-  if (pid_ <= 0) return;
-  ::kill(pid_, SIGKILL);
-  while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
-  }
-  pid_ = 0;
   channel_.reset();
+  if (!process_) return;
+  ::syscall(uapi::sys_pidfd_send_signal, process_.get(), SIGKILL, nullptr, 0);
+  siginfo_t ended;
+  while (::waitid(by_pidfd, static_cast<id_t>(process_.get()), &ended, WEXITED) < 0 &&
+         errno == EINTR) {
+  }
+  process_.reset();
 }
 
 }  // namespace nono::sandbox

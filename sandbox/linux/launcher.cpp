@@ -74,7 +74,14 @@ Done leave_host(const Prepared& prepared, bool joined) {
 bool join(const Ahead& ahead) {
   if (!ahead.begun()) return false;
   const std::optional<Report> report = receive_report(ahead.channel());
-  return report && report->kind == Report::Kind::ready && join_namespaces(ahead.pid());
+  return report && report->kind == Report::Kind::ready && join_namespaces(ahead.pidfd());
+}
+
+// This process's copies go. Once all have, what made the namespaces ends.
+void leave_alone(const Ahead& ahead) {
+  if (!ahead.begun()) return;
+  ::close(ahead.channel());
+  ::close(ahead.pidfd());
 }
 
 using Sockets = std::vector<OfferedSocket>;
@@ -92,7 +99,7 @@ tl::expected<UsualSockets, Failure> take_network(const Ahead& ahead) {
   return made;
 }
 
-// While I mounts: the command waits for GO, which comes after the last of this.
+// The command waits for GO, which comes after the last of this.
 tl::expected<Sockets, Failure> make_network(const SandboxPlan& plan, const Ahead* ahead) {
   if (ahead != nullptr) {
     tl::expected<UsualSockets, Failure> made = take_network(*ahead);
@@ -123,6 +130,21 @@ Done report_ready(int channel, const Sockets& sockets, bool finishes) {
     if (!send_report(channel, report, fds)) return failed(Step::peer_gone, errno);
   } while (sent < sockets.size());
   return {};
+}
+
+// What is left for L to do while I mounts.
+Done finish_set_up(const Prepared& prepared, int channel, bool joined, bool finishes) {
+  auto sockets = make_network(prepared.plan, joined ? &prepared.ahead : nullptr);
+  if (!sockets) return tl::unexpected<Failure>(sockets.error());
+  leave_alone(prepared.ahead);  // it can end now
+  if (Done done = drop_capabilities(); !done) return done;
+  return report_ready(channel, *sockets, finishes);
+}
+
+void make_observer(const Prepared& prepared, std::optional<Observer>& observer) {
+  // Of the host: the one that I mounts knows the processes by other numbers.
+  UniqueFd proc(::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  observer.emplace(prepared.plan, prepared.rules, prepared.observer, std::move(proc));
 }
 
 // The command was stopped by a signal that the parent did not get, or continued: the parent shares
@@ -227,7 +249,8 @@ std::vector<int> needed_descriptors(const Prepared& prepared, int channel, int g
     needed.insert(needed.end(), {observer.to_launcher.get(), observer.from_command.get(),
                                  observer.records.get()});
   }
-  if (prepared.ahead.begun()) needed.push_back(prepared.ahead.channel());
+  const Ahead& ahead = prepared.ahead;
+  if (ahead.begun()) needed.insert(needed.end(), {ahead.channel(), ahead.pidfd()});
   for (const UniqueFd& door : prepared.group.doors()) needed.push_back(door.get());
   return needed;
 }
@@ -348,17 +371,13 @@ void run_launcher(const Prepared& prepared, int channel, int go) {
   JobPipe jobs;
   if (!make_job_pipe(jobs)) report_and_exit(channel, {Step::start, errno, {}});
   std::optional<Observer> observer;
-  if (prepared.observer.wanted()) {
-    // Of the host: the one that I mounts knows the processes by other numbers.
-    UniqueFd proc(::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC));
-    observer.emplace(prepared.plan, prepared.rules, prepared.observer, std::move(proc));
-  }
+  if (prepared.observer.wanted()) make_observer(prepared, observer);
   pid_t init = ::fork();
   if (init < 0) report_and_exit(channel, {Step::start, errno, {}});
   if (init == 0) {
     terminal.master.reset();
     terminal.outer = {};
-    if (prepared.ahead.begun()) ::close(prepared.ahead.channel());
+    leave_alone(prepared.ahead);
     if (notify) run_supervisor(prepared, *stdio, channel, go, jobs);
     run_init(prepared, *stdio, channel, go, jobs, *outer ? &terminal.inner : nullptr);
   }
@@ -372,12 +391,8 @@ void run_launcher(const Prepared& prepared, int channel, int go) {
   if (notify) {
     if (!drop_held_capabilities()) ::_exit(125);  // I dies with us
   } else {
-    auto sockets = make_network(prepared.plan, joined ? &prepared.ahead : nullptr);
-    if (!sockets) report_and_exit(channel, sockets.error());        // I dies with us
-    if (prepared.ahead.begun()) ::close(prepared.ahead.channel());  // it can end now
-    Done done = drop_capabilities();
-    if (done) done = report_ready(channel, *sockets, finishes);
-    if (!done) report_and_exit(channel, done.error());
+    Done done = finish_set_up(prepared, channel, joined, finishes);
+    if (!done) report_and_exit(channel, done.error());  // I dies with us
   }
   ::close(channel);  // so that the parent sees the end of I
   if (!finishes && !notify) ::close(prepared.over.get());

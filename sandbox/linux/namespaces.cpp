@@ -3,14 +3,12 @@
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <sched.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <string_view>
 
 #include "config/base/fd.hpp"
-#include "sandbox/linux/uapi.hpp"
 
 namespace nono::sandbox {
 namespace {
@@ -42,10 +40,9 @@ Done enter_namespaces(const NamespaceOptions& options) {
   return write_file("/proc/self/gid_map", gid_map);
 }
 
-bool join_namespaces(pid_t other) {
-  const UniqueFd pidfd(static_cast<int>(::syscall(uapi::sys_pidfd_open, other, 0)));
-  // All or none of them: setns(2).
-  return pidfd && ::setns(pidfd.get(), joined_namespaces) == 0;
+// All or none of them: setns(2).
+bool join_namespaces(int other) {
+  return ::setns(other, joined_namespaces) == 0;
 }
 
 Done enter_namespaces_of_children() {

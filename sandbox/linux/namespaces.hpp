@@ -18,9 +18,9 @@ struct NamespaceOptions {
 // inside are those outside: no fake root.
 Done enter_namespaces(const NamespaceOptions& options);
 
-// Moves this single-threaded process into those that another one entered without `for_children`.
-// False: it is where it was.
-bool join_namespaces(pid_t other);
+// Moves this single-threaded process into those that another one, given by a pidfd, entered without
+// `for_children`. False: it is where it was.
+bool join_namespaces(int other);
 // What that one left out.
 Done enter_namespaces_of_children();
 

@@ -171,7 +171,7 @@ Result<void> LinuxChannel::await_ready(const SandboxPlan& plan) {
     if (!report || report->kind == Report::Kind::exited) return fail(ended_early());
     ready = report->kind == Report::Kind::ready;
     if (!ready && report->kind != Report::Kind::sockets) return fail(explain(report->failure));
-    if (ready) launcher_finishes_ = report->status != 0;
+    if (ready) launcher_finishes_ = plan.backend == Backend::notify || report->status != 0;
     if (Result<void> adopted = adopt(std::move(*report)); !adopted) return adopted;
   }
   if (plan.backend == Backend::notify) return {};  // its sockets are made here
@@ -283,6 +283,7 @@ Result<ExitStatus> LinuxChannel::wait() {
   while (std::optional<Report> report = receive_report(channel_.get(), MSG_DONTWAIT)) {
     if (report->kind != Report::Kind::inner_socket) keep(std::move(*report));
   }
+  ahead_.end();
   const std::optional<Report>& last = last_;
   if (all_gone_ && !launcher_finishes_) {
     leave_launcher();
