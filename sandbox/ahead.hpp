@@ -2,6 +2,8 @@
 // What a sandbox with a network of its own needs whatever its plan says, made while the caller
 // still decides what the plan is.
 
+#include <utility>
+
 #include "config/base/fd.hpp"
 
 namespace nono::sandbox {
@@ -15,7 +17,12 @@ class Ahead {
   // Forks: call while the process has one thread and nothing secret in memory.
   static Ahead begin();
   Ahead(Ahead&& other) noexcept = default;
-  Ahead& operator=(Ahead&& other) noexcept;
+  Ahead& operator=(Ahead&& other) noexcept {
+    end();
+    process_ = std::move(other.process_);
+    channel_ = std::move(other.channel_);
+    return *this;
+  }
   ~Ahead() { end(); }
 
   bool begun() const { return process_.valid(); }

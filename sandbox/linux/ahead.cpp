@@ -97,13 +97,6 @@ Ahead Ahead::begin() {
   return ahead;
 }
 
-Ahead& Ahead::operator=(Ahead&& other) noexcept {
-  end();
-  process_ = std::move(other.process_);
-  channel_ = std::move(other.channel_);
-  return *this;
-}
-
 void Ahead::end() {
   channel_.reset();
   if (!process_) return;
