@@ -243,6 +243,7 @@ Result<void> LinuxChannel::go() {
   if (go_) size = ::send(go_.get(), go_message_.data(), go_message_.size(), MSG_NOSIGNAL);
   int saved_errno = errno;
   go_.reset();
+  ahead_.end();  // by itself as a rule, and only now: the command need not wait for it
   // Set-up has failed meanwhile, with the ruleset taken or not; wait() knows why.
   if (size > 0 || saved_errno == EPIPE || saved_errno == ECONNRESET) return {};
   return fail(errno_error(saved_errno, "cannot start the sandboxed command"));
@@ -283,7 +284,6 @@ Result<ExitStatus> LinuxChannel::wait() {
   while (std::optional<Report> report = receive_report(channel_.get(), MSG_DONTWAIT)) {
     if (report->kind != Report::Kind::inner_socket) keep(std::move(*report));
   }
-  ahead_.end();
   const std::optional<Report>& last = last_;
   if (all_gone_ && !launcher_finishes_) {
     leave_launcher();
