@@ -34,6 +34,21 @@ bool is_group(std::string_view name) {
   return name == package_registries_group || host_group(name) != nullptr;
 }
 
+bool observes(const Settings& settings) {
+  return settings.observe.value_or(false);
+}
+
+// Only `run` has a sandbox with ports of its own.
+bool asks_for_ports(const Settings& settings, bool for_run) {
+  return for_run && !(settings.open_ports.empty() && settings.listen_ports.empty());
+}
+
+bool asks_for_hosts(const Settings& settings, bool for_run) {
+  return (settings.network_profile && !settings.network_profile->empty()) ||
+         !settings.allow_hosts.empty() || !settings.credentials.empty() ||
+         asks_for_ports(settings, for_run);
+}
+
 class Resolver {
  public:
   Resolver(const Settings& settings, const UserContext& user, const ResolveOptions& options)
@@ -62,17 +77,9 @@ class Resolver {
     if (fix_.empty()) fix_ = fix;
   }
 
-  bool observes() const { return settings_.observe.value_or(false); }
-
-  // Only `run` has a sandbox with ports of its own.
-  bool asks_for_ports() const {
-    return options_.for_run && !(settings_.open_ports.empty() && settings_.listen_ports.empty());
-  }
-
-  bool asks_for_hosts() const {
-    return (settings_.network_profile && !settings_.network_profile->empty()) ||
-           !settings_.allow_hosts.empty() || !settings_.credentials.empty() || asks_for_ports();
-  }
+  bool observes() const { return nono::observes(settings_); }
+  bool asks_for_ports() const { return nono::asks_for_ports(settings_, options_.for_run); }
+  bool asks_for_hosts() const { return nono::asks_for_hosts(settings_, options_.for_run); }
 
   // The first thing among what was asked for that came from the command line; empty if none did.
   std::string_view asked_by_flag() const {
@@ -97,9 +104,7 @@ class Resolver {
   }
 
   void network() {
-    bool closed = asks_for_hosts() || !settings_.deny_hosts.empty() ||
-                  !settings_.allow_private.empty() || !settings_.dns_servers.empty() ||
-                  settings_.upstream_proxy.has_value() || observes();
+    bool closed = filter_network(settings_, options_.for_run);
     session_.network.mode = closed ? NetworkMode::filtered : NetworkMode::open;
     if (settings_.block_network && !block()) return;
     for (const HostRule& rule : settings_.deny_hosts) add_host(rule, session_.network.deny);
@@ -321,6 +326,12 @@ class Resolver {
 };
 
 }  // namespace
+
+bool filter_network(const Settings& settings, bool for_run) {
+  return asks_for_hosts(settings, for_run) || !settings.deny_hosts.empty() ||
+         !settings.allow_private.empty() || !settings.dns_servers.empty() ||
+         settings.upstream_proxy.has_value() || observes(settings);
+}
 
 Result<SessionConfig> resolve(const Settings& settings, const UserContext& user,
                               const ResolveOptions& options) {

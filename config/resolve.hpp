@@ -20,6 +20,10 @@ struct ResolveOptions {
   const ResolvedCommand* command = nullptr;  // its runtime's tree is granted; borrowed for the call
 };
 
+// True where the settings let the command of a run reach the network by rules alone, unless it is
+// blocked altogether. Seen without looking anything up.
+bool filter_network(const Settings& settings, bool for_run = true);
+
 // All errors are bad_input and name the flag or the place in the file. Reads the file system (to
 // make paths canonical), asks package managers where a rule names them, writes nothing.
 Result<SessionConfig> resolve(const Settings& settings, const UserContext& user,

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "config/base/error.hpp"
+#include "sandbox/ahead.hpp"
 #include "sandbox/backend.hpp"
 #include "sandbox/plan.hpp"
 
@@ -35,7 +36,7 @@ struct Started {
 
 // Chooses, notes it in the plan and starts that (plan.hpp says what that asks of the caller). An
 // error where neither works names both reasons, and the remedy of the better one.
-Result<Started> start_on_backend(SandboxPlan& plan, const BackendWish& wish);
+Result<Started> start_on_backend(SandboxPlan& plan, const BackendWish& wish, Ahead ahead = {});
 
 // Those that the plan accepts and that are really missed in it, on this kernel.
 std::vector<Weakness> weaknesses_in_effect(const SandboxPlan& plan);

@@ -14,6 +14,7 @@
 #include "config/base/endpoints.hpp"
 #include "config/base/error.hpp"
 #include "config/base/fd.hpp"
+#include "sandbox/ahead.hpp"
 #include "sandbox/backend.hpp"
 
 namespace nono::sandbox {
@@ -148,7 +149,8 @@ class SandboxChannel {
   // False where any program of the machine can reach the sockets, so that a token has to identify
   // ours.
   virtual bool listeners_are_private() const { return true; }
-  virtual int pidfd() const = 0;  // readable when the launcher has ended; owned by this
+  // Readable or hung up once wait() will not block; owned by this.
+  virtual int ended_fd() const = 0;
   // Before go(): variables of the plan's environment that the command is not to get after all. An
   // error where that cannot be done any more; then do not go().
   virtual Result<void> withhold(const std::vector<std::string>& names);
@@ -175,7 +177,8 @@ class SandboxChannel {
   // Readable when take_inner_socket() has something to say; owned by this.
   virtual int inner_sockets_fd() const = 0;
 
-  // Reaps; call when pidfd() is readable (blocks otherwise). An error says what set-up step failed.
+  // Blocks until the command has ended and nothing of it is alive: no process, and nothing of its
+  // output on the way. An error says what set-up step failed.
   virtual Result<ExitStatus> wait() = 0;
   // After wait(), with SandboxPlan::diagnose: each once. Empty where it is not supported.
   virtual std::vector<DeniedPath> denied_paths() const { return {}; }
@@ -209,6 +212,8 @@ inline Result<void> SandboxChannel::withhold(const std::vector<std::string>& nam
 //
 // The notify backend has no private /proc, /dev/pts and temporary directories: its command gets a
 // directory of its own in TMPDIR, and makes no terminals.
-Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan);
+//
+// `ahead` is used where it suits the plan, and ended otherwise.
+Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan, Ahead ahead = {});
 
 }  // namespace nono::sandbox

@@ -98,7 +98,7 @@ int run_without_proxy(sandbox::SandboxChannel& channel, const Signals& signals) 
   if (const Result<void> started = channel.go(); !started) {
     return complain(started.error(), exit_no_sandbox);
   }
-  pollfd watched[] = {{channel.pidfd(), POLLIN, 0}, {signals.fd(), POLLIN, 0}};
+  pollfd watched[] = {{channel.ended_fd(), POLLIN, 0}, {signals.fd(), POLLIN, 0}};
   while (watched[0].revents == 0) {
     if (::poll(watched, 2, -1) < 0 && errno != EINTR) break;
     forward(signals, channel);
@@ -177,7 +177,7 @@ int serve(Server& server, sandbox::SandboxChannel& channel, const Signals& signa
   int exit_code = exit_error;
   bool ended = false;
   server.on_readable(signals.fd(), [&] { forward(signals, channel); });
-  server.on_readable(channel.pidfd(), [&] {
+  server.on_readable(channel.ended_fd(), [&] {
     if (ended) return;
     ended = true;
     exit_code = finish(channel);

@@ -144,7 +144,16 @@ struct Decided {
   ResolvedCommand command;
   std::vector<std::string> warnings;
   std::optional<std::uint16_t> proxy_port;
+  sandbox::Ahead ahead;
 };
+
+// While the rest is decided. What would not be used costs time, too.
+sandbox::Ahead begin_ahead(const RunOptions& options, const Settings& settings) {
+  const bool proxied = filter_network(settings) && !settings.block_network;
+  const bool netns = options.backend.value_or(sandbox::Backend::netns) == sandbox::Backend::netns;
+  if (!proxied || !netns || options.dry_run || !options.user.empty()) return {};
+  return sandbox::Ahead::begin();
+}
 
 tl::expected<Decided, RunFailure> decide(const RunOptions& options, const UserContext& user) {
   const auto failed = [](const Error& error, int code) {
@@ -152,6 +161,8 @@ tl::expected<Decided, RunFailure> decide(const RunOptions& options, const UserCo
   };
   const Result<Settings> settings = load_settings(options.policy, user);
   if (!settings) return failed(settings.error(), exit_error);
+  Decided decided;
+  decided.ahead = begin_ahead(options, *settings);
   Result<ResolvedCommand> command = find_command(options.command, user);
   if (!command) {
     const ErrorCode code = command.error().code;
@@ -165,7 +176,6 @@ tl::expected<Decided, RunFailure> decide(const RunOptions& options, const UserCo
   how.command = &*command;
   Result<SessionConfig> config = resolve(*settings, user, how);
   if (!config) return failed(config.error(), exit_error);
-  Decided decided;
   if (!options.allow_cwd && share_cwd(options, *config, user, decided.warnings)) {
     how.allow_cwd = true;
     config = resolve(*settings, user, how);
@@ -242,6 +252,7 @@ tl::expected<RunPlan, RunFailure> make_run_plan(const RunOptions& options,
   RunPlan plan;
   plan.config = std::move(decided->config);
   plan.warnings = std::move(decided->warnings);
+  plan.ahead = std::move(decided->ahead);
   plan.sandbox.argv = decided->command.argv;
   plan.sandbox.executable = decided->command.path;
   plan.sandbox.cwd = user.cwd;

@@ -30,6 +30,7 @@ struct RunPlan {
   UniqueFd bundle;                            // open for writing, to be filled after the fork
   std::vector<InboundSetup> inbound;          // bound before the fork
   std::string audit_log;                      // path; empty: none
+  sandbox::Ahead ahead;                       // begun where the network will be filtered
 };
 
 // What goes wrong here, with the exit code that says so.

@@ -57,7 +57,7 @@ Result<std::unique_ptr<sandbox::SandboxChannel>> start_run_sandbox(const RunOpti
   sandbox::BackendWish wish;
   wish.forced = options.backend;
   if (!user.state_dir.empty()) wish.cache = user.state_dir + "/backend";
-  Result<sandbox::Started> started = sandbox::start_on_backend(plan.sandbox, wish);
+  Result<sandbox::Started> started = sandbox::start_on_backend(plan.sandbox, wish, std::move(plan.ahead));
   if (!started) return fail(started.error());
 
   const std::vector<sandbox::Weakness> in_effect = sandbox::weaknesses_in_effect(plan.sandbox);

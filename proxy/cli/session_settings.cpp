@@ -71,7 +71,9 @@ std::string audit_log_path(const std::optional<std::string>& asked, const UserCo
                      ::getpid(), make_token().substr(0, 8));
 }
 
-Result<void> prepare_audit_log(const std::string& path) {
+namespace {
+
+Result<void> make_folders(const std::string& path) {
   for (std::size_t slash = path.find('/', 1); slash != std::string::npos;
        slash = path.find('/', slash + 1)) {
     const std::string folder = path.substr(0, slash);
@@ -80,10 +82,24 @@ Result<void> prepare_audit_log(const std::string& path) {
       return fail(errno_error(errno, "creating " + folder));
     }
   }
-  // No link is followed and no pipe waited for: an earlier command may have put either there.
-  const UniqueFd fd(
-      ::open(path.c_str(),
-             O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW | O_NONBLOCK, 0600));
+  return {};
+}
+
+// No link is followed and no pipe waited for: an earlier command may have put either there.
+UniqueFd open_log(const std::string& path) {
+  constexpr int flags =
+      O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW | O_NONBLOCK;
+  return UniqueFd(::open(path.c_str(), flags, 0600));
+}
+
+}  // namespace
+
+Result<void> prepare_audit_log(const std::string& path) {
+  UniqueFd fd = open_log(path);
+  if (!fd && errno == ENOENT) {
+    if (Result<void> made = make_folders(path); !made) return made;
+    fd = open_log(path);
+  }
   if (!fd) return fail(errno_error(errno, "the audit log " + path));
   struct stat info = {};
   if (::fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode)) {

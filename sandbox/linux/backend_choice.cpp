@@ -90,12 +90,12 @@ BackendChoice choose_backend(const BackendWish& wish) {
   return {};
 }
 
-Result<Started> start_on_backend(SandboxPlan& plan, const BackendWish& wish) {
+Result<Started> start_on_backend(SandboxPlan& plan, const BackendWish& wish, Ahead ahead) {
   Started started;
   for (bool again = false;; again = true) {
     started.choice = choose_backend(wish);
     plan.backend = started.choice.backend;
-    Result<std::unique_ptr<SandboxChannel>> channel = start(plan);
+    Result<std::unique_ptr<SandboxChannel>> channel = start(plan, std::move(ahead));
     if (channel) {
       started.channel = std::move(*channel);
       return started;

@@ -18,6 +18,7 @@ struct Wire {
   std::uint16_t detail_size;
   std::int32_t error;
   std::int32_t status;
+  std::array<SocketRole, fds_max> roles;
   std::array<char, detail_max> detail;
 };
 
@@ -51,6 +52,7 @@ bool send_report(int channel, const Report& report, std::span<const int> fds) {
   wire.step = static_cast<std::uint8_t>(report.failure.step);
   wire.error = report.failure.error;
   wire.status = report.status;
+  wire.roles = report.roles;
   wire.detail_size = static_cast<std::uint16_t>(std::min(report.failure.detail.size(), detail_max));
   std::copy_n(report.failure.detail.begin(), wire.detail_size, wire.detail.begin());
 
@@ -103,6 +105,7 @@ std::optional<Report> receive_report(int channel, int flags) {
   report.failure.error = wire.error;
   report.failure.detail.assign(wire.detail.data(), wire.detail_size);
   report.status = wire.status;
+  report.roles = wire.roles;
   return report;
 }
 

@@ -3,6 +3,7 @@
 // command's process (C), requests towards pid 1 (I). A SOCK_SEQPACKET pair, so that a message
 // arrives whole or not at all.
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -15,10 +16,15 @@
 
 namespace nono::sandbox {
 
+enum class SocketRole : std::uint8_t { none, proxy, captured, captured_all, dns_udp, dns_tcp };
+
+// Of one message.
+inline constexpr std::size_t fds_max = 16;
+
 struct Report {
   enum class Kind : std::uint8_t {
-    sockets,       // some of those made in the namespace; `status` is their SocketRole
-    ready,         // the namespaces stand, and all sockets were handed over
+    sockets,       // some of those made in the namespace
+    ready,         // the namespaces stand; with the last of the sockets
     failed,        // set-up failed: `failure`
     exec_failed,   // the command could not be executed: `failure`
     inner_socket,  // that the parent asked for; none where it could not be made: `failure`
@@ -28,13 +34,9 @@ struct Report {
   Kind kind = Kind::failed;
   Failure failure;
   int status = 0;
+  std::array<SocketRole, fds_max> roles = {};  // of the descriptors, where they are such sockets
   std::vector<UniqueFd> fds;
 };
-
-enum class SocketRole : std::uint8_t { proxy, captured, captured_all, dns_udp, dns_tcp };
-
-// Of one message.
-inline constexpr std::size_t fds_max = 16;
 
 // Both ends, close-on-exec; errno is left as socketpair(2) set it when they are not valid.
 std::pair<UniqueFd, UniqueFd> make_channel();

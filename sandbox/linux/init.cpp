@@ -1,5 +1,6 @@
 // I: pid 1 of the sandbox. When it ends, the kernel ends everything else in it.
 
+#include <linux/close_range.h>
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -8,9 +9,11 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 
 #include "sandbox/linux/capabilities.hpp"
 #include "sandbox/linux/channel.hpp"
+#include "sandbox/linux/other_core.hpp"
 #include "sandbox/linux/prepared.hpp"
 #include "sandbox/linux/stdio_relay.hpp"
 #include "sandbox/linux/terminal.hpp"
@@ -31,6 +34,7 @@ Done confine_self(const Prepared& prepared) {
 struct Job {
   pid_t command;
   int events;               // to L
+  int over;                 // the parent waits for us until it is closed
   InnerTerminal* terminal;  // null where the command has none of its own
   // A shell continues the parent and L alike, and both pass it on. The second of the two may come
   // when the next stop has already been asked for, so it is not heard.
@@ -80,11 +84,20 @@ bool reap(const Job& job, int& status) {
   }
 }
 
-[[noreturn]] void end_with(int channel, int status) {
+// The parent has no longer to wait for this process once nothing of the command is left.
+void end_all_others() {
+  ::kill(-1, SIGKILL);
+  while (::waitpid(-1, nullptr, 0) > 0 || errno == EINTR) {
+  }
+}
+
+[[noreturn]] void end_with(const Job& job, int channel, int status) {
+  end_all_others();
   Report report;
   report.kind = Report::Kind::exited;
   report.status = status;
   send_report(channel, report);
+  ::close(job.over);  // now, rather than when this process has been taken down
   ::_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
@@ -111,7 +124,7 @@ void hand_over_socket(int channel, int family) {
   UniqueFd received(::signalfd(-1, &awaited, SFD_CLOEXEC | SFD_NONBLOCK));
   for (;;) {
     int status = 0;
-    if (reap(job, status)) end_with(channel, status);
+    if (reap(job, status)) end_with(job, channel, status);
     pollfd polls[] = {{received.get(), POLLIN, 0}, {channel, POLLIN, 0}, {job.events, 0, 0}};
     if (::poll(polls, 3, -1) < 0) continue;
     if (polls[2].revents != 0) ::_exit(125);  // L is gone, and everything goes with it
@@ -153,11 +166,13 @@ void run_init(const Prepared& prepared, StdioPlan& stdio, int channel, int go, J
   pid_t command = ::fork();
   if (command < 0) report_and_exit(channel, {Step::start, errno, {}});
   if (command == 0) run_payload(prepared, stdio, channel, go, -1, terminal);
+  move_to_other_core(command);
 
   ::close(go);
   stdio.replacement = {};
+  ::close_range(0, 2, 0);  // the command's end is the end of these
   if (Done done = confine_self(prepared); !done) report_and_exit(channel, done.error());
-  serve({command, jobs.write.get(), terminal}, channel);
+  serve({command, jobs.write.get(), prepared.over.get(), terminal}, channel);
 }
 
 }  // namespace nono::sandbox

@@ -15,6 +15,7 @@
 #include <optional>
 #include <span>
 
+#include "sandbox/ahead.hpp"
 #include "sandbox/linux/capabilities.hpp"
 #include "sandbox/linux/channel.hpp"
 #include "sandbox/linux/namespaces.hpp"
@@ -50,32 +51,105 @@ Done close_all_but(std::vector<int> fds) {
   return {};
 }
 
-Done leave_host(const Prepared& prepared) {
+// `joined`: into what was made ahead.
+Done leave_host(const Prepared& prepared, bool joined) {
   // A caller that changed its uid is not dumpable, and could then not write its own uid_map.
   if (::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) return failed(Step::start, errno);
-  NamespaceOptions options;
-  options.network = prepared.plan.network != Network::open;
-  options.uid = prepared.uid;
-  options.gid = prepared.gid;
-  if (Done done = enter_namespaces(options); !done) return done;
+  Done entered;
+  if (joined) {
+    entered = enter_namespaces_of_children();
+  } else {
+    NamespaceOptions options;
+    options.network = prepared.plan.network != Network::open;
+    options.uid = prepared.uid;
+    options.gid = prepared.gid;
+    entered = enter_namespaces(options);
+  }
+  if (!entered) return entered;
   if (Done done = die_with_parent(prepared.parent); !done) return done;
   return empty_bounding_set();  // once, for I and C as well
 }
 
-// While I mounts: the command waits for GO, which comes after the last of this.
-Done make_network(const SandboxPlan& plan, int channel) {
-  if (plan.network != Network::open) {
-    if (Done done = set_up_loopback(); !done) return done;
+// Into the namespaces that were made ahead. False: that did not work out, and this process is where
+// it was. A maker that was killed is no such case: whoever did that wants the run to end.
+tl::expected<bool, Failure> join(const Ahead& ahead) {
+  if (!ahead.begun()) return false;
+  const std::optional<Report> report = receive_report(ahead.channel());
+  if (!report) return failed(Step::peer_gone, 0);
+  if (report->kind != Report::Kind::ready) return false;
+  if (join_namespaces(ahead.pidfd())) return true;
+  if (errno == ESRCH) return failed(Step::peer_gone, 0);
+  return false;
+}
+
+// This process's copies go. Once all have, what made the namespaces ends.
+void leave_alone(const Ahead& ahead) {
+  if (!ahead.begun()) return;
+  ::close(ahead.channel());
+  ::close(ahead.pidfd());
+}
+
+using Sockets = std::vector<OfferedSocket>;
+
+// The network that was made ahead, in which this process is now.
+tl::expected<UsualSockets, Failure> take_network(const Ahead& ahead) {
+  std::optional<Report> report = receive_report(ahead.channel());
+  if (!report) return failed(Step::peer_gone, 0);
+  if (report->kind != Report::Kind::sockets) return tl::unexpected<Failure>(report->failure);
+  UsualSockets made;
+  for (std::size_t i = 0; i < report->fds.size(); ++i) {
+    made.sockets.push_back({report->roles.at(i), std::move(report->fds[i])});
   }
-  if (plan.network == Network::proxied) return hand_over_sockets(plan, channel);
+  if (report->status != 0) made.not_redirected = report->failure;
+  return made;
+}
+
+// The command waits for GO, which comes after the last of this.
+tl::expected<Sockets, Failure> make_network(const SandboxPlan& plan, const Ahead* ahead) {
+  if (ahead != nullptr) {
+    tl::expected<UsualSockets, Failure> made = take_network(*ahead);
+    if (!made) return tl::unexpected<Failure>(made.error());
+    return make_sockets(plan, std::move(*made));
+  }
+  if (plan.network != Network::open) {
+    if (Done done = set_up_loopback(); !done) return tl::unexpected<Failure>(done.error());
+  }
+  if (plan.network == Network::proxied) return make_sockets(plan);
+  return Sockets();
+}
+
+// With the sockets, in as few messages as they fit into. `finishes`: after the command's end there
+// is something to do here, for which the parent waits.
+Done report_ready(int channel, const Sockets& sockets, bool finishes) {
+  std::size_t sent = 0;
+  do {
+    Report report;
+    std::vector<int> fds;
+    for (; sent < sockets.size() && fds.size() < fds_max; ++sent) {
+      report.roles.at(fds.size()) = sockets[sent].role;
+      fds.push_back(sockets[sent].fd.get());
+    }
+    const bool last = sent == sockets.size();
+    report.kind = last ? Report::Kind::ready : Report::Kind::sockets;
+    report.status = last && finishes ? 1 : 0;
+    if (!send_report(channel, report, fds)) return failed(Step::peer_gone, errno);
+  } while (sent < sockets.size());
   return {};
 }
 
-Done report_ready(int channel) {
-  Report ready;
-  ready.kind = Report::Kind::ready;
-  if (!send_report(channel, ready)) return failed(Step::peer_gone, errno);
-  return {};
+// What is left for L to do while I mounts.
+Done finish_set_up(const Prepared& prepared, int channel, bool joined, bool finishes) {
+  auto sockets = make_network(prepared.plan, joined ? &prepared.ahead : nullptr);
+  if (!sockets) return tl::unexpected<Failure>(sockets.error());
+  leave_alone(prepared.ahead);  // it can end now
+  if (Done done = drop_capabilities(); !done) return done;
+  return report_ready(channel, *sockets, finishes);
+}
+
+void make_observer(const Prepared& prepared, std::optional<Observer>& observer) {
+  // Of the host: the one that I mounts knows the processes by other numbers.
+  UniqueFd proc(::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  observer.emplace(prepared.plan, prepared.rules, prepared.observer, std::move(proc));
 }
 
 // The command was stopped by a signal that the parent did not get, or continued: the parent shares
@@ -174,12 +248,14 @@ bool make_job_pipe(JobPipe& jobs) {
 }
 
 std::vector<int> needed_descriptors(const Prepared& prepared, int channel, int go) {
-  std::vector<int> needed = {channel, go};
+  std::vector<int> needed = {channel, go, prepared.over.get()};
   const ObserverLink& observer = prepared.observer;
   if (observer.wanted()) {
     needed.insert(needed.end(), {observer.to_launcher.get(), observer.from_command.get(),
                                  observer.records.get()});
   }
+  const Ahead& ahead = prepared.ahead;
+  if (ahead.begun()) needed.insert(needed.end(), {ahead.channel(), ahead.pidfd()});
   for (const UniqueFd& door : prepared.group.doors()) needed.push_back(door.get());
   return needed;
 }
@@ -281,7 +357,9 @@ void run_launcher(const Prepared& prepared, int channel, int go) {
     Done done = become(*prepared.plan.user, prepared.parent);
     if (!done) report_and_exit(channel, done.error());
   }
-  if (Done done = notify ? adopt_orphans() : leave_host(prepared); !done) {
+  const tl::expected<bool, Failure> joined = join(prepared.ahead);
+  if (!joined) report_and_exit(channel, joined.error());
+  if (Done done = notify ? adopt_orphans() : leave_host(prepared, *joined); !done) {
     report_and_exit(channel, done.error());
   }
 
@@ -299,16 +377,13 @@ void run_launcher(const Prepared& prepared, int channel, int go) {
   JobPipe jobs;
   if (!make_job_pipe(jobs)) report_and_exit(channel, {Step::start, errno, {}});
   std::optional<Observer> observer;
-  if (prepared.observer.wanted()) {
-    // Of the host: the one that I mounts knows the processes by other numbers.
-    UniqueFd proc(::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC));
-    observer.emplace(prepared.plan, prepared.rules, prepared.observer, std::move(proc));
-  }
+  if (prepared.observer.wanted()) make_observer(prepared, observer);
   pid_t init = ::fork();
   if (init < 0) report_and_exit(channel, {Step::start, errno, {}});
   if (init == 0) {
     terminal.master.reset();
     terminal.outer = {};
+    leave_alone(prepared.ahead);
     if (notify) run_supervisor(prepared, *stdio, channel, go, jobs);
     run_init(prepared, *stdio, channel, go, jobs, *outer ? &terminal.inner : nullptr);
   }
@@ -316,15 +391,17 @@ void run_launcher(const Prepared& prepared, int channel, int go) {
   jobs.write.reset();
   ::close(go);
   stdio->replacement = {};
+  const bool relays = *outer || !stdio->copies.empty();
+  const bool finishes = relays || observer || !prepared.group.doors().empty();
+  if (!relays && !notify) ::close_range(0, 2, 0);  // nobody else is to wait for the end of these
   if (notify) {
     if (!drop_held_capabilities()) ::_exit(125);  // I dies with us
   } else {
-    Done done = make_network(prepared.plan, channel);
-    if (done) done = drop_capabilities();
-    if (done) done = report_ready(channel);
+    Done done = finish_set_up(prepared, channel, *joined, finishes);
     if (!done) report_and_exit(channel, done.error());  // I dies with us
   }
   ::close(channel);  // so that the parent sees the end of I
+  if (!finishes && !notify) ::close(prepared.over.get());
   std::optional<TerminalRelay> relay;
   if (*outer) {
     relay.emplace(std::move(terminal.outer), std::move(terminal.master), terminal.inner.foreground);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "config/base/fd.hpp"
+#include "sandbox/ahead.hpp"
 #include "sandbox/linux/cgroup.hpp"
 #include "sandbox/linux/failure.hpp"
 #include "sandbox/linux/landlock.hpp"
@@ -24,6 +25,8 @@ struct Prepared {
   const SandboxPlan& plan;  // the caller's; a fork keeps it alive
   uid_t uid = 0;
   gid_t gid = 0;
+  Ahead ahead;       // for L to join; none: L makes all itself
+  UniqueFd over;     // a pipe's end, held by L and I for as long as the parent has to wait for them
   pid_t parent = 0;  // P
   MountPlan mounts;
   std::vector<LandlockRule> rules;

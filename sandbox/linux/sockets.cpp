@@ -58,81 +58,83 @@ Socket bind_everywhere(int type, Port port) {
   return socket;
 }
 
-class Sender {
+// Makes one socket after the other, up to the first that cannot be made.
+class Offer {
  public:
-  explicit Sender(int channel) : channel_(channel) {}
-
-  // In as many messages as it takes.
-  Done send(SocketRole role, const std::vector<UniqueFd>& sockets) const {
-    Report report;
-    report.kind = Report::Kind::sockets;
-    report.status = static_cast<int>(role);
-    std::vector<int> fds;
-    for (const UniqueFd& socket : sockets) {
-      fds.push_back(socket.get());
-      if (fds.size() < fds_max && &socket != &sockets.back()) continue;
-      if (!send_report(channel_, report, fds)) return failed(Step::peer_gone, errno);
-      fds.clear();
+  void add(SocketRole role, Socket socket) {
+    if (failure_) return;
+    if (socket) {
+      sockets_.push_back({role, std::move(*socket)});
+    } else {
+      failure_ = std::move(socket.error());
     }
-    return {};
   }
-
-  Done send(SocketRole role, Socket socket) const {
-    if (!socket) return tl::unexpected<Failure>(socket.error());
-    std::vector<UniqueFd> one;
-    one.push_back(std::move(*socket));
-    return send(role, one);
+  void add(std::vector<OfferedSocket> sockets) {
+    for (OfferedSocket& socket : sockets) sockets_.push_back(std::move(socket));
+  }
+  tl::expected<std::vector<OfferedSocket>, Failure> take() {
+    if (failure_) return tl::unexpected<Failure>(std::move(*failure_));
+    return std::move(sockets_);
   }
 
  private:
-  int channel_;
+  std::vector<OfferedSocket> sockets_;
+  std::optional<Failure> failure_;
 };
 
-// Sends the listeners that every port is redirected to. False: this kernel cannot, and need not.
-tl::expected<bool, Failure> redirect_all(const Capture& capture, const Sender& sender) {
-  if (capture.all_ports == AllPorts::off) return false;
-  auto redirected = redirect_every_port(capture.dns);
-  if (!redirected) {
-    if (capture.all_ports == AllPorts::automatic) return false;
-    return tl::unexpected<Failure>(redirected.error());
-  }
-  if (Done sent = sender.send(SocketRole::captured_all, *redirected); !sent) {
-    return tl::unexpected<Failure>(sent.error());
-  }
-  return true;
-}
-
-Done listen_for_captured(const Capture& capture, bool redirected, const Sender& sender) {
+void listen_for_captured(const Capture& capture, bool redirected, Offer& offer) {
   std::vector<Port> ports = capture.loopback_ports;
   if (!redirected) ports.insert(ports.end(), capture.ports.begin(), capture.ports.end());
   std::sort(ports.begin(), ports.end());
   ports.erase(std::unique(ports.begin(), ports.end()), ports.end());
-  std::vector<UniqueFd> listeners;
   for (Port port : ports) {
     if (capture.dns && port == dns_port) continue;
-    Socket listener = bind_everywhere(SOCK_STREAM, port);
-    if (!listener) return tl::unexpected<Failure>(listener.error());
-    listeners.push_back(std::move(*listener));
+    offer.add(SocketRole::captured, bind_everywhere(SOCK_STREAM, port));
   }
-  return sender.send(SocketRole::captured, listeners);
 }
 
 }  // namespace
 
-Done hand_over_sockets(const SandboxPlan& plan, int channel) {
-  const Sender sender(channel);
-  const Capture& capture = plan.capture;
-  Socket proxy = bind_v4(SOCK_STREAM, plan.proxy.http, INADDR_LOOPBACK);
-  tl::expected<bool, Failure> redirected = redirect_all(capture, sender);
-  if (!redirected) return tl::unexpected<Failure>(redirected.error());
-  // After what takes long, so that the parent is woken once.
-  if (Done sent = sender.send(SocketRole::proxy, std::move(proxy)); !sent) return sent;
-  if (Done sent = listen_for_captured(capture, *redirected, sender); !sent) return sent;
-  if (!capture.dns) return {};
-  if (Done sent = sender.send(SocketRole::dns_udp, bind_everywhere(SOCK_DGRAM, dns_port)); !sent) {
-    return sent;
+tl::expected<UsualSockets, Failure> make_usual_sockets(bool every_port, bool dns) {
+  UsualSockets made;
+  Offer offer;
+  if (every_port) {
+    auto redirected = redirect_every_port(dns);
+    if (!redirected) made.not_redirected = redirected.error();
+    if (redirected) {
+      for (UniqueFd& listener : *redirected) {
+        offer.add(SocketRole::captured_all, std::move(listener));
+      }
+    }
   }
-  return sender.send(SocketRole::dns_tcp, bind_everywhere(SOCK_STREAM, dns_port));
+  if (dns) {
+    offer.add(SocketRole::dns_udp, bind_everywhere(SOCK_DGRAM, dns_port));
+    offer.add(SocketRole::dns_tcp, bind_everywhere(SOCK_STREAM, dns_port));
+  }
+  auto sockets = offer.take();
+  if (!sockets) return tl::unexpected<Failure>(sockets.error());
+  made.sockets = std::move(*sockets);
+  return made;
+}
+
+tl::expected<std::vector<OfferedSocket>, Failure> make_sockets(const SandboxPlan& plan,
+                                                               std::optional<UsualSockets> made) {
+  const Capture& capture = plan.capture;
+  Offer offer;
+  offer.add(SocketRole::proxy, bind_v4(SOCK_STREAM, plan.proxy.http, INADDR_LOOPBACK));
+  const bool every_port = capture.all_ports != AllPorts::off;
+  if (!made) {
+    auto usual = make_usual_sockets(every_port, capture.dns);
+    if (!usual) return tl::unexpected<Failure>(usual.error());
+    made = std::move(*usual);
+  }
+  // Where this kernel cannot, and need not, the listed ports are caught.
+  if (made->not_redirected && capture.all_ports == AllPorts::required) {
+    return tl::unexpected<Failure>(*made->not_redirected);
+  }
+  offer.add(std::move(made->sockets));
+  listen_for_captured(capture, every_port && !made->not_redirected, offer);
+  return offer.take();
 }
 
 }  // namespace nono::sandbox

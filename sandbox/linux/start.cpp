@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -18,6 +19,7 @@
 #include <span>
 
 #include "sandbox/linux/channel.hpp"
+#include "sandbox/linux/other_core.hpp"
 #include "sandbox/linux/paths.hpp"
 #include "sandbox/linux/prepared.hpp"
 #include "sandbox/linux/socket_survey.hpp"
@@ -33,9 +35,9 @@ constexpr std::chrono::milliseconds ready_deadline = std::chrono::seconds(20);
 
 class LinuxChannel final : public SandboxChannel {
  public:
-  LinuxChannel(pid_t launcher, UniqueFd pidfd, UniqueFd channel, UniqueFd go)
+  LinuxChannel(pid_t launcher, UniqueFd over, UniqueFd channel, UniqueFd go)
       : launcher_(launcher),
-        pidfd_(std::move(pidfd)),
+        over_(std::move(over)),
         channel_(std::move(channel)),
         go_(std::move(go)) {}
 
@@ -57,11 +59,15 @@ class LinuxChannel final : public SandboxChannel {
     private_tmp_ = std::move(notify.private_tmp);
     warnings_ = notify.warnings;
   }
+  void hold(Ahead ahead, bool processes_counted) {
+    ahead_ = std::move(ahead);
+    processes_counted_ = processes_counted;
+  }
   void hold(Cgroup group) {
     group_ = std::move(group);
     group_.close_doors();
   }
-  int pidfd() const override { return pidfd_.get(); }
+  int ended_fd() const override { return over_.get(); }
   Result<void> await_ready(const SandboxPlan& plan);
   Result<void> withhold(const std::vector<std::string>& names) override;
   Result<void> send_ruleset(const std::vector<LandlockRule>& rules);
@@ -86,6 +92,7 @@ class LinuxChannel final : public SandboxChannel {
   Error ended_early() const;
   // The first report of a failure is the cause of those that follow.
   void keep(Report report) {
+    all_gone_ = all_gone_ || report.kind == Report::Kind::exited;
     bool decided = last_ && last_->kind != Report::Kind::exited;
     if (!decided) last_ = std::move(report);
   }
@@ -97,20 +104,30 @@ class LinuxChannel final : public SandboxChannel {
     if (WIFSIGNALED(status)) terminal_.restore();
   }
 
+  // It ends by itself, and what it takes down with it need not be waited for.
+  void leave_launcher() {
+    ::waitpid(launcher_, nullptr, WNOHANG);
+    launcher_ = 0;
+  }
+
   pid_t launcher_;
   std::uint64_t namespace_ = 0;  // our own, of the network; 0: not known, so nothing is taken
-  UniqueFd pidfd_;
+  UniqueFd over_;                // hangs up when L and I have nothing left to do for us
   UniqueFd channel_;
   UniqueFd go_;
   std::string go_message_ = {go_byte};  // with the names of variables to leave out behind it
   SandboxSockets sockets_;
-  std::optional<Report> last_;  // of how it ended
+  std::optional<Report> last_;     // of how it ended
+  bool all_gone_ = false;          // I has said so: L and I alone are left
+  bool launcher_finishes_ = true;  // L has to do something after that
   std::shared_ptr<RegisteredPorts> ports_;
   PrivateTmp private_tmp_;
   std::vector<std::string> warnings_;
   SandboxPlan denying_plan_;  // of the plan, what tells denied from not granted
   UniqueFd records_;
   Cgroup group_;
+  Ahead ahead_;                     // L has what it made
+  bool processes_counted_ = false;  // RLIMIT_NPROC
   Foreground foreground_;
   SavedTerminal terminal_;
 };
@@ -146,14 +163,15 @@ Error LinuxChannel::ended_early() const {
 
 Result<void> LinuxChannel::await_ready(const SandboxPlan& plan) {
   namespace_ = own_namespace_cookie();
-  for (;;) {
+  for (bool ready = false; !ready;) {
     pollfd poll = {channel_.get(), POLLIN, 0};
     int count = ::poll(&poll, 1, static_cast<int>(ready_deadline.count()));
     if (count == 0) return fail(explain({Step::start, ETIMEDOUT, "no answer from the launcher"}));
     std::optional<Report> report = receive_report(channel_.get());
     if (!report || report->kind == Report::Kind::exited) return fail(ended_early());
-    if (report->kind == Report::Kind::ready) break;
-    if (report->kind != Report::Kind::sockets) return fail(explain(report->failure));
+    ready = report->kind == Report::Kind::ready;
+    if (!ready && report->kind != Report::Kind::sockets) return fail(explain(report->failure));
+    if (ready) launcher_finishes_ = plan.backend == Backend::notify || report->status != 0;
     if (Result<void> adopted = adopt(std::move(*report)); !adopted) return adopted;
   }
   if (plan.backend == Backend::notify) return {};  // its sockets are made here
@@ -168,12 +186,13 @@ Result<void> LinuxChannel::await_ready(const SandboxPlan& plan) {
 
 // Takes over what one message brought.
 Result<void> LinuxChannel::adopt(Report report) {
-  for (UniqueFd& socket : report.fds) {
+  for (std::size_t i = 0; i < report.fds.size(); ++i) {
+    UniqueFd& socket = report.fds[i];
     if (!is_of_another_namespace(socket.get())) {
       return fail(
           explain({Step::self_check, 0, "a socket is not in a network namespace of its own"}));
     }
-    switch (static_cast<SocketRole>(report.status)) {
+    switch (report.roles.at(i)) {
       case SocketRole::proxy:
         sockets_.proxy = std::move(socket);
         break;
@@ -219,10 +238,12 @@ Result<void> LinuxChannel::send_ruleset(const std::vector<LandlockRule>& rules) 
 }
 
 Result<void> LinuxChannel::go() {
+  if (processes_counted_) ahead_.end();  // it would count
   ssize_t size = -1;
   if (go_) size = ::send(go_.get(), go_message_.data(), go_message_.size(), MSG_NOSIGNAL);
   int saved_errno = errno;
   go_.reset();
+  ahead_.end();  // by itself as a rule, and only now: the command need not wait for it
   // Set-up has failed meanwhile, with the ruleset taken or not; wait() knows why.
   if (size > 0 || saved_errno == EPIPE || saved_errno == ECONNRESET) return {};
   return fail(errno_error(saved_errno, "cannot start the sandboxed command"));
@@ -257,11 +278,18 @@ SandboxChannel::InnerSocket LinuxChannel::take_inner_socket() {
 
 Result<ExitStatus> LinuxChannel::wait() {
   if (launcher_ <= 0) return fail(ErrorCode::internal, "the sandbox was waited for already");
-  while (std::optional<Report> report = receive_report(channel_.get())) {
+  pollfd over = {over_.get(), 0, 0};  // for its end alone, which poll(2) reports in any case
+  while (::poll(&over, 1, -1) < 0 && errno == EINTR) {
+  }
+  while (std::optional<Report> report = receive_report(channel_.get(), MSG_DONTWAIT)) {
     if (report->kind != Report::Kind::inner_socket) keep(std::move(*report));
   }
   const std::optional<Report>& last = last_;
-  reap();
+  if (all_gone_ && !launcher_finishes_) {
+    leave_launcher();
+  } else {
+    reap();
+  }
   foreground_.restore();
   private_tmp_.remove();  // where the process that does it was killed
 
@@ -346,9 +374,9 @@ Result<Prepared> prepare(const SandboxPlan& plan, const SocketSurvey& sockets) {
   Prepared prepared(plan);
   FilterOptions options;
   options.free_internet_sockets = plan.network == Network::open;
-  prepared.supervisor_filter = build_filter(options);
   options.unix_sockets = plan.unix_sockets == UnixSockets::inside;
   if (plan.backend == Backend::notify) {
+    prepared.supervisor_filter = build_filter(options);
     Result<NotifyPrepared> notify = prepare_notify(plan);
     if (!notify) return fail(notify.error());
     prepared.notify = std::move(*notify);
@@ -357,7 +385,8 @@ Result<Prepared> prepare(const SandboxPlan& plan, const SocketSurvey& sockets) {
   prepared.uid = plan.user ? plan.user->uid : ::geteuid();
   prepared.gid = plan.user ? plan.user->gid : ::getegid();
   prepared.parent = ::getpid();
-  prepared.can_be_stopped = can_be_stopped();
+  const bool terminal = ::isatty(0) == 1 || ::isatty(1) == 1 || ::isatty(2) == 1;
+  prepared.can_be_stopped = terminal && can_be_stopped();
   prepared.mounts = plan_mounts(plan, prepared.uid, sockets);
   prepared.rules = landlock_rules(plan, prepared.mounts.private_directories);
   prepared.filter = build_filter(options);
@@ -382,6 +411,20 @@ Result<void> limit(const SandboxPlan& plan, Prepared& prepared) {
   return {};
 }
 
+// What is made ahead is for the usual sandbox with a network of its own.
+bool suits(const SandboxPlan& plan) {
+  return plan.backend == Backend::netns && plan.network == Network::proxied && !plan.user &&
+         plan.capture.dns && plan.capture.all_ports != AllPorts::off && !plan.cwd.empty();
+}
+
+bool make_over(UniqueFd& read, UniqueFd& write) {
+  std::array<int, 2> ends = {-1, -1};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return false;
+  read = UniqueFd(ends[0]);
+  write = UniqueFd(ends[1]);
+  return true;
+}
+
 // Forks with every signal blocked, so that none can run a handler of the parent's in the child.
 pid_t fork_launcher(Prepared& prepared, int channel, int go) {
   sigset_t all;
@@ -389,6 +432,7 @@ pid_t fork_launcher(Prepared& prepared, int channel, int go) {
   ::sigprocmask(SIG_SETMASK, &all, &prepared.signal_mask);
   pid_t launcher = ::fork();
   if (launcher == 0) run_launcher(prepared, channel, go);
+  if (launcher > 0) move_to_other_core(launcher);
   int saved_errno = errno;
   ::sigprocmask(SIG_SETMASK, &prepared.signal_mask, nullptr);
   errno = saved_errno;
@@ -397,7 +441,7 @@ pid_t fork_launcher(Prepared& prepared, int channel, int go) {
 
 }  // namespace
 
-Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan) {
+Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan, Ahead ahead) {
   if (Result<void> checked = check_plan(plan); !checked) return fail(checked.error());
   Result<SocketSurvey> sockets = survey_sockets(plan, landlock_abi());
   if (!sockets) return fail(sockets.error());
@@ -409,18 +453,24 @@ Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan) {
   tl::expected<ObserverLink, Failure> observer = prepare_observer(plan);
   if (!observer) return fail(explain(observer.error()));
   prepared.observer = std::move(*observer);
+  if (suits(plan)) prepared.ahead = std::move(ahead);
+  ahead.end();
   auto [ours, theirs] = make_channel();
   auto [go_write, go_read] = make_channel();  // of its own, since another process listens there
-  if (!ours || !go_write) return fail(explain({Step::start, errno, {}}));
+  UniqueFd over;
+  if (!ours || !go_write || !make_over(over, prepared.over))
+    return fail(explain({Step::start, errno, {}}));
 
   pid_t launcher = fork_launcher(prepared, theirs.get(), go_read.get());
   if (launcher < 0) return fail(explain({Step::start, errno, "fork"}));
   theirs.reset();
   go_read.reset();
-  UniqueFd pidfd(static_cast<int>(::syscall(uapi::sys_pidfd_open, launcher, 0)));
-  auto channel = std::make_unique<LinuxChannel>(launcher, std::move(pidfd), std::move(ours),
+  prepared.over.reset();
+  prepared.ahead.let_go();
+  auto channel = std::make_unique<LinuxChannel>(launcher, std::move(over), std::move(ours),
                                                 std::move(go_write));
   if (prepared.notify) channel->hold(*prepared.notify);
+  channel->hold(std::move(prepared.ahead), prepared.processes.has_value());
   channel->hold(std::move(prepared.group));
   channel->keep_records(plan, std::move(prepared.observer.records));
   // After the fork, since the launcher must write its own uid_map: nobody reads our memory from
@@ -428,7 +478,6 @@ Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan) {
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || ::prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0) {
     return fail(explain({Step::self_check, errno, "this process stays dumpable"}));
   }
-  if (channel->pidfd() < 0) return fail(explain({Step::start, errno, "pidfd_open"}));
   Result<void> sent;
   if (!prepared.notify) sent = channel->send_ruleset(prepared.rules);
   // Where L failed as well, its reason goes deeper: another sandbox around this one, for instance.

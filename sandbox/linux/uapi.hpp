@@ -61,6 +61,7 @@ inline constexpr long sys_fsopen = 430;
 inline constexpr long sys_fsconfig = 431;
 inline constexpr long sys_fsmount = 432;
 inline constexpr long sys_fspick = 433;
+inline constexpr long sys_pidfd_send_signal = 424;
 inline constexpr long sys_pidfd_open = 434;
 inline constexpr long sys_clone3 = 435;
 inline constexpr long sys_openat2 = 437;

@@ -104,13 +104,14 @@ class MacChannel final : public SandboxChannel {
   bool ask_for_inner_socket(bool /*v6*/) override { return false; }
   InnerSocket take_inner_socket() override { return {InnerSocket::State::over, {}}; }
   int inner_sockets_fd() const override { return ended_.get(); }
-  int pidfd() const override { return ended_.get(); }
+  int ended_fd() const override { return ended_.get(); }
   Result<void> go() override;
   Result<void> signal(int number) override;
   Result<ExitStatus> wait() override;
 
  private:
-  friend Result<std::unique_ptr<SandboxChannel>> sandbox::start(const SandboxPlan& plan);
+  friend Result<std::unique_ptr<SandboxChannel>> sandbox::start(const SandboxPlan& plan,
+                                                                Ahead ahead);
   Result<void> watch();
   void reap() {
     while (::waitpid(launcher_, nullptr, 0) < 0 && errno == EINTR) {
@@ -314,7 +315,14 @@ Result<Prepared> prepare(const SandboxPlan& plan, const std::string& temporary) 
 
 }  // namespace
 
-Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan) {
+// There are no namespaces to make.
+Ahead Ahead::begin() {
+  return {};
+}
+
+void Ahead::end() {}
+
+Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan, Ahead /*ahead*/) {
   if (Result<void> checked = check_plan(plan); !checked) return fail(checked.error());
   auto channel = std::make_unique<MacChannel>();
   if (plan.private_tmp) {

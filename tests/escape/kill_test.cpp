@@ -35,13 +35,16 @@ unsigned new_seed() {
   return seed;
 }
 
-// As far down the chain of first children as it stands yet.
+// As far down the chain of last children as it stands yet: the first may be what makes namespaces
+// ahead.
 pid_t descendant(pid_t pid, int depth) {
   for (int level = 0; level < depth; ++level) {
     const std::string name = std::to_string(pid);
     const std::string children = read_file("/proc/" + name + "/task/" + name + "/children");
     if (children.empty()) break;
-    pid = std::stoi(children);
+    std::istringstream all(children);
+    while (all >> pid) {
+    }
   }
   return pid;
 }

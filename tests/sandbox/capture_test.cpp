@@ -66,7 +66,7 @@ Result<ExitStatus> tell_destinations(SandboxChannel& channel) {
   SandboxSockets sockets = channel.take_sockets();
   if (Result<void> gone = channel.go(); !gone) return fail(gone.error());
   for (;;) {
-    std::vector<pollfd> polls = {{channel.pidfd(), POLLIN, 0}};
+    std::vector<pollfd> polls = {{channel.ended_fd(), POLLIN, 0}};
     for (const UniqueFd& listener : sockets.captured) polls.push_back({listener.get(), POLLIN, 0});
     if (::poll(polls.data(), polls.size(), 20'000) <= 0) return fail(ErrorCode::internal, "hangs");
     for (std::size_t i = 1; i < polls.size(); ++i) {
@@ -264,7 +264,7 @@ TEST_CASE("DNS sockets are handed over, and the answer comes from the address th
         ::setsockopt(sockets.dns_udp.get(), IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on);
         if (Result<void> gone = channel.go(); !gone) return fail(gone.error());
         for (;;) {
-          pollfd polls[] = {{channel.pidfd(), POLLIN, 0}, {sockets.dns_udp.get(), POLLIN, 0}};
+          pollfd polls[] = {{channel.ended_fd(), POLLIN, 0}, {sockets.dns_udp.get(), POLLIN, 0}};
           if (::poll(polls, 2, 20'000) <= 0) return fail(ErrorCode::internal, "hangs");
           if (polls[0].revents != 0) return channel.wait();
           std::array<char, 64> data;
@@ -364,7 +364,7 @@ TEST_CASE("asking for sockets loses nothing of how the command ended") {
         run(shell("exit 7"), user, [](SandboxChannel& channel) -> Result<ExitStatus> {
           if (Result<void> gone = channel.go(); !gone) return fail(gone.error());
           for (int i = 0; i < 20; ++i) channel.ask_for_inner_socket(false);
-          pollfd ended = {channel.pidfd(), POLLIN, 0};
+          pollfd ended = {channel.ended_fd(), POLLIN, 0};
           ::poll(&ended, 1, 10'000);
           while (channel.take_inner_socket().state != SandboxChannel::InnerSocket::State::over) {
           }

@@ -26,6 +26,7 @@
 #include <thread>
 #include <vector>
 
+#include "sandbox/ahead.hpp"
 #include "sandbox/plan.hpp"
 
 namespace nono::sandbox::test {
@@ -137,6 +138,12 @@ struct Outcome {
 
 // Runs in P once the sandbox was started; calls go() itself if it wants something before or after.
 using Drive = std::function<Result<ExitStatus>(SandboxChannel&)>;
+// Runs in P before that.
+using Begin = std::function<Ahead()>;
+
+inline Ahead nothing_ahead() {
+  return {};
+}
 
 inline Result<ExitStatus> go_and_wait(SandboxChannel& channel) {
   Result<void> gone = channel.go();
@@ -177,10 +184,10 @@ struct Pipe {
 
 // The whole life of P, in an already forked process; never returns.
 [[noreturn]] inline void be_parent(const SandboxPlan& plan, User user, const Drive& drive,
-                                   int result) {
+                                   int result, const Begin& begin = nothing_ahead) {
   std::string text;
   if (!become(user)) ::_exit(99);
-  Result<std::unique_ptr<SandboxChannel>> channel = start(plan);
+  Result<std::unique_ptr<SandboxChannel>> channel = start(plan, begin());
   Result<ExitStatus> status =
       channel ? drive(**channel) : Result<ExitStatus>(tl::unexpected<Error>(channel.error()));
   if (status) {
@@ -219,7 +226,8 @@ inline void parse(const std::string& text, Outcome& outcome) {
 }
 
 // Runs the plan to its end. Standard input is empty.
-inline Outcome run(const SandboxPlan& plan, User user, const Drive& drive = go_and_wait) {
+inline Outcome run(const SandboxPlan& plan, User user, const Drive& drive = go_and_wait,
+                   const Begin& begin = nothing_ahead) {
   Pipe output;
   Pipe result;
   pid_t parent = ::fork();
@@ -229,7 +237,7 @@ inline Outcome run(const SandboxPlan& plan, User user, const Drive& drive = go_a
     ::dup2(output.write.get(), 1);
     ::dup2(output.write.get(), 2);
     output = {};
-    be_parent(plan, user, drive, result.write.get());
+    be_parent(plan, user, drive, result.write.get(), begin);
   }
   output.write.reset();
   result.write.reset();

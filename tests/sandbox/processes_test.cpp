@@ -183,6 +183,25 @@ TEST_CASE("killing the launcher ends everything and is reported") {
   }
 }
 
+TEST_CASE("when a run is over nothing of the command is alive") {
+  for (User user : users()) {
+    if (!can_sandbox(user)) return;
+    std::string seconds = unique_number();
+    const std::string sleeps = "sleep " + seconds + " &";
+    const std::string script =
+        "for i in 1 2 3 4 5 6 7 8; do (" + sleeps + ") done; setsid " + sleeps + " exit 5";
+    Outcome outcome = run(shell(script), user, [&](SandboxChannel& channel) -> Result<ExitStatus> {
+      (void)channel.go();
+      pollfd over = {channel.ended_fd(), POLLIN, 0};
+      if (::poll(&over, 1, 20'000) != 1) return fail(ErrorCode::internal, "hangs");
+      if (lives(seconds)) return fail(ErrorCode::internal, "told before it was over");
+      return channel.wait();
+    });
+    INFO(describe(outcome));
+    CHECK(outcome.code == 5);
+  }
+}
+
 TEST_CASE("a launcher killed before pid 1 is set up leaves no command running") {
   for (User user : users()) {
     if (!can_sandbox(user)) return;

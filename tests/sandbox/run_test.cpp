@@ -104,7 +104,7 @@ TEST_CASE("what fails between the report that all is ready and GO is told as wha
       plan.grants.push_back({path, true, true, true});
     }
     Outcome outcome = run(plan, user, [](SandboxChannel& channel) {
-      pollfd ended = {channel.pidfd(), POLLIN, 0};
+      pollfd ended = {channel.ended_fd(), POLLIN, 0};
       ::poll(&ended, 1, -1);
       return go_and_wait(channel);
     });
