@@ -35,7 +35,7 @@ UniqueFd begin_connect(const net::ip::tcp::endpoint& endpoint, const IpAddress& 
     return fd && ::connect(fd.get(), endpoint.data(), size) == 0;
   };
   if (fd && classify(address) == AddressClass::loopback) use_cubic(fd.get());
-  send_at_once(fd.get());
+  if (fd) send_at_once(fd.get());
   if (connect()) return fd;
   if (fd && errno == EINPROGRESS) {
     if (connect()) return fd;

@@ -29,7 +29,7 @@ class FramePool {
 
   static void* allocate(std::size_t bytes) {
     const std::size_t at = (bytes - 1) / step;
-    if (!pooled || at >= sizes || closed_) return ::operator new(bytes);
+    if (at >= sizes || closed_) return ::operator new(bytes);
     FramePool& pool = of_this_thread();
     Free*& first = pool.first_[at];
     if (first == nullptr) return ::operator new((at + 1) * step);
@@ -39,7 +39,7 @@ class FramePool {
 
   static void deallocate(void* frame, std::size_t bytes) noexcept {
     const std::size_t at = (bytes - 1) / step;
-    if (!pooled || at >= sizes || closed_) return ::operator delete(frame);
+    if (at >= sizes || closed_) return ::operator delete(frame);
     FramePool& pool = of_this_thread();
     if (pool.kept_bytes_ >= kept_bytes_max) return ::operator delete(frame);
     pool.kept_bytes_ += (at + 1) * step;
@@ -50,13 +50,6 @@ class FramePool {
   struct Free {
     Free* next;
   };
-#if defined(__SANITIZE_ADDRESS__)
-  static constexpr bool pooled = false;  // what is used after its end is to be found
-#elif defined(__has_feature)
-  static constexpr bool pooled = !__has_feature(address_sanitizer);
-#else
-  static constexpr bool pooled = true;
-#endif
   static constexpr std::size_t step = 64;  // bytes
   static constexpr std::size_t sizes = 64;
   // Enough for all that a look at the sockets may set going. What a burst of connections took more
@@ -75,11 +68,22 @@ class FramePool {
   std::size_t kept_bytes_ = 0;
 };
 
+// Where what is used after its end is to be found, everything but frames has memory of its own.
+#if defined(__SANITIZE_ADDRESS__)
+inline constexpr bool finds_late_use = true;
+#elif defined(__has_feature)
+inline constexpr bool finds_late_use = __has_feature(address_sanitizer);
+#else
+inline constexpr bool finds_late_use = false;
+#endif
+
 // For objects that come and go with a connection or a request, on one thread.
 struct Pooled {
-  static void* operator new(std::size_t bytes) { return FramePool::allocate(bytes); }
+  static void* operator new(std::size_t bytes) {
+    return finds_late_use ? ::operator new(bytes) : FramePool::allocate(bytes);
+  }
   static void operator delete(void* memory, std::size_t bytes) noexcept {
-    FramePool::deallocate(memory, bytes);
+    finds_late_use ? ::operator delete(memory) : FramePool::deallocate(memory, bytes);
   }
 };
 
@@ -91,10 +95,10 @@ struct PoolAllocator {
   template <class Other>
   PoolAllocator(const PoolAllocator<Other>&) {}  // NOLINT(google-explicit-constructor)
   Value* allocate(std::size_t count) {
-    return static_cast<Value*>(FramePool::allocate(count * sizeof(Value)));
+    return static_cast<Value*>(Pooled::operator new(count * sizeof(Value)));
   }
   void deallocate(Value* memory, std::size_t count) noexcept {
-    FramePool::deallocate(memory, count * sizeof(Value));
+    Pooled::operator delete(memory, count * sizeof(Value));
   }
   friend bool operator==(PoolAllocator, PoolAllocator) { return true; }
 };
