@@ -28,11 +28,11 @@ bool dies_with(pid_t parent) {
   return ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 && ::getppid() == parent;
 }
 
-void tell(int channel, const Failure& failure) {
+bool tell(int channel, const Failure& failure) {
   Report report;
   report.kind = Report::Kind::failed;
   report.failure = failure;
-  send_report(channel, report);
+  return send_report(channel, report);
 }
 
 // Nothing of the host's may be held by what stays in the sandbox's namespaces.
@@ -41,20 +41,21 @@ bool hold_nothing_but(int channel) {
   return (kept == 0 || ::close_range(0, kept - 1, 0) == 0) && ::close_range(kept + 1, ~0U, 0) == 0;
 }
 
-// The sandbox can join after the first report; the second brings its network.
-void make(int channel, pid_t parent) {
-  if (!dies_with(parent) || !hold_nothing_but(channel)) return;
+// The sandbox can join after the first report; the second brings its network. False: it waits for a
+// report that will not come, and is to see the end of the channel instead.
+bool make(int channel, pid_t parent) {
+  if (!dies_with(parent) || !hold_nothing_but(channel)) return false;
   // The sandbox could otherwise not join.
-  if (::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) return;
+  if (::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) return false;
   NamespaceOptions options;
   options.uid = ::geteuid();
   options.gid = ::getegid();
   options.for_children = false;  // those begin with the sandbox's own processes
   if (Done done = enter_namespaces(options); !done) return tell(channel, done.error());
-  if (!dies_with(parent)) return;  // new credentials have cleared it
+  if (!dies_with(parent)) return false;  // new credentials have cleared it
   Report report;
   report.kind = Report::Kind::ready;
-  if (!send_report(channel, report)) return;
+  if (!send_report(channel, report)) return false;
   if (Done done = set_up_loopback(); !done) return tell(channel, done.error());
   auto made = make_usual_sockets(true, true);
   if (!made) return tell(channel, made.error());
@@ -66,13 +67,14 @@ void make(int channel, pid_t parent) {
     report.roles.at(fds.size()) = socket.role;
     fds.push_back(socket.fd.get());
   }
-  send_report(channel, report, fds);
+  return send_report(channel, report, fds);
 }
 
 }  // namespace
 
 Ahead Ahead::begin() {
   Ahead ahead;
+  fill_standard_descriptors();
   auto [ours, theirs] = make_channel();
   if (!ours) return ahead;
   const pid_t parent = ::getpid();
@@ -83,9 +85,8 @@ Ahead Ahead::begin() {
   const pid_t child = ::fork();
   if (child == 0) {
     ours.reset();  // or the other end would be held for as long as this process waits for its end
-    make(theirs.get(), parent);
     // The namespaces are to last until the sandbox is in them: then nobody holds the other end.
-    receive_report(theirs.get());
+    if (make(theirs.get(), parent)) receive_report(theirs.get());
     ::_exit(0);
   }
   if (child > 0) move_to_other_core(child);

@@ -1,6 +1,8 @@
 #include "sandbox/linux/channel.hpp"
 
+#include <fcntl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -8,6 +10,15 @@
 #include <cstring>
 
 namespace nono::sandbox {
+
+void fill_standard_descriptors() {
+  int fd = -1;
+  do {
+    fd = ::open("/dev/null", O_RDWR);
+  } while (fd >= 0 && fd < 3);
+  if (fd >= 3) ::close(fd);
+}
+
 namespace {
 
 constexpr std::size_t detail_max = 512;

@@ -41,6 +41,10 @@ struct Report {
 // Both ends, close-on-exec; errno is left as socketpair(2) set it when they are not valid.
 std::pair<UniqueFd, UniqueFd> make_channel();
 
+// A descriptor of ours must not come to stand where standard input or output was closed: to be
+// called before the first of them is made.
+void fill_standard_descriptors();
+
 // True when the whole message was sent. `fds` are passed along and stay open here.
 bool send_report(int channel, const Report& report, std::span<const int> fds = {});
 

@@ -84,10 +84,16 @@ bool reap(const Job& job, int& status) {
   }
 }
 
-// The parent has no longer to wait for this process once nothing of the command is left.
+// The parent has no longer to wait for this process once nothing of the command is left. What a
+// security module keeps our signal from ends with this process, which the kernel sees to.
 void end_all_others() {
   ::kill(-1, SIGKILL);
-  while (::waitpid(-1, nullptr, 0) > 0 || errno == EINTR) {
+  for (int times = 0; times < 1000;) {
+    const pid_t ended = ::waitpid(-1, nullptr, WNOHANG);
+    if (ended < 0 && errno != EINTR) return;
+    if (ended != 0) continue;
+    ::poll(nullptr, 0, 1);
+    ++times;
   }
 }
 

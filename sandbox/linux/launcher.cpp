@@ -45,7 +45,7 @@ Done close_all_but(std::vector<int> fds) {
   for (int fd : fds) {
     auto keep = static_cast<unsigned>(fd);
     if (keep > first && ::close_range(first, keep - 1, 0) != 0) return failed(Step::limits, errno);
-    first = keep + 1;
+    first = std::max(first, keep + 1);
   }
   if (::close_range(first, ~0U, 0) != 0) return failed(Step::limits, errno);
   return {};
@@ -70,16 +70,12 @@ Done leave_host(const Prepared& prepared, bool joined) {
   return empty_bounding_set();  // once, for I and C as well
 }
 
-// Into the namespaces that were made ahead. False: that did not work out, and this process is where
-// it was. A maker that was killed is no such case: whoever did that wants the run to end.
-tl::expected<bool, Failure> join(const Ahead& ahead) {
+// Into the namespaces that were made ahead. False: that did not work out, their maker having been
+// killed perhaps, and this process is where it was.
+bool join(const Ahead& ahead) {
   if (!ahead.begun()) return false;
   const std::optional<Report> report = receive_report(ahead.channel());
-  if (!report) return failed(Step::peer_gone, 0);
-  if (report->kind != Report::Kind::ready) return false;
-  if (join_namespaces(ahead.pidfd())) return true;
-  if (errno == ESRCH) return failed(Step::peer_gone, 0);
-  return false;
+  return report && report->kind == Report::Kind::ready && join_namespaces(ahead.pidfd());
 }
 
 // This process's copies go. Once all have, what made the namespaces ends.
@@ -357,9 +353,8 @@ void run_launcher(const Prepared& prepared, int channel, int go) {
     Done done = become(*prepared.plan.user, prepared.parent);
     if (!done) report_and_exit(channel, done.error());
   }
-  const tl::expected<bool, Failure> joined = join(prepared.ahead);
-  if (!joined) report_and_exit(channel, joined.error());
-  if (Done done = notify ? adopt_orphans() : leave_host(prepared, *joined); !done) {
+  const bool joined = join(prepared.ahead);
+  if (Done done = notify ? adopt_orphans() : leave_host(prepared, joined); !done) {
     report_and_exit(channel, done.error());
   }
 
@@ -397,7 +392,7 @@ void run_launcher(const Prepared& prepared, int channel, int go) {
   if (notify) {
     if (!drop_held_capabilities()) ::_exit(125);  // I dies with us
   } else {
-    Done done = finish_set_up(prepared, channel, *joined, finishes);
+    Done done = finish_set_up(prepared, channel, joined, finishes);
     if (!done) report_and_exit(channel, done.error());  // I dies with us
   }
   ::close(channel);  // so that the parent sees the end of I

@@ -42,6 +42,10 @@ class LinuxChannel final : public SandboxChannel {
         go_(std::move(go)) {}
 
   ~LinuxChannel() override {
+    // Last of all, and most of the time it has ended by now: what the run has cost is told to
+    // whoever waits for us, and no zombie is left to them.
+    while (ending_ > 0 && ::waitpid(ending_, nullptr, 0) < 0 && errno == EINTR) {
+    }
     if (launcher_ <= 0) return;
     ::kill(launcher_, SIGKILL);  // takes everything below it along
     reap();
@@ -104,13 +108,8 @@ class LinuxChannel final : public SandboxChannel {
     if (WIFSIGNALED(status)) terminal_.restore();
   }
 
-  // It ends by itself, and what it takes down with it need not be waited for.
-  void leave_launcher() {
-    ::waitpid(launcher_, nullptr, WNOHANG);
-    launcher_ = 0;
-  }
-
   pid_t launcher_;
+  pid_t ending_ = 0;             // the launcher, once nothing of the command is left
   std::uint64_t namespace_ = 0;  // our own, of the network; 0: not known, so nothing is taken
   UniqueFd over_;                // hangs up when L and I have nothing left to do for us
   UniqueFd channel_;
@@ -286,7 +285,7 @@ Result<ExitStatus> LinuxChannel::wait() {
   }
   const std::optional<Report>& last = last_;
   if (all_gone_ && !launcher_finishes_) {
-    leave_launcher();
+    ending_ = std::exchange(launcher_, 0);
   } else {
     reap();
   }
@@ -351,15 +350,6 @@ Result<void> check_plan(const SandboxPlan& plan) {
     return fail(ErrorCode::internal, "the sandbox must be started before any thread");
   }
   return {};
-}
-
-// A descriptor of ours must not come to stand where standard input or output was closed.
-void fill_standard_descriptors() {
-  int fd = -1;
-  do {
-    fd = ::open("/dev/null", O_RDWR);
-  } while (fd >= 0 && fd < 3);
-  if (fd >= 3) ::close(fd);
 }
 
 std::vector<char*> pointers_to(const std::vector<std::string>& strings) {

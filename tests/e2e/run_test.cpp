@@ -186,5 +186,57 @@ TEST_CASE("a run leaves no process behind") {
   }));
 }
 
+// `command` begun by a shell, with this redirection.
+Command redirected(Command command, const std::string& redirection) {
+  command.argv.insert(command.argv.begin(), {"sh", "-c", "exec \"$@\" " + redirection, "sh"});
+  return command;
+}
+
+TEST_CASE("where standard input, output or error is closed the others are what they were") {
+  const auto stage = Stage::make();
+  if (!stage) return;
+  const std::vector<std::string> network[] = {{}, {"--allow-domain", "example.com"}};
+  for (const std::vector<std::string>& flags : network) {
+    std::vector<std::string> arguments = {"run", "--silent", "--allow-cwd"};
+    arguments.insert(arguments.end(), flags.begin(), flags.end());
+    const std::string script = "read line; echo out; echo err >&2; exit 7";
+    arguments.insert(arguments.end(), {"--", "sh", "-c", script});
+    const Command command = stage->nono(arguments);
+    const Finished no_input = run(redirected(command, "<&-"), 30s);
+    INFO(no_input.err);
+    CHECK(no_input.code == 7);
+    CHECK(no_input.out == "out\n");
+    CHECK(no_input.err == "err\n");
+    const Finished no_output = run(redirected(command, ">&-"), 30s);
+    INFO(no_output.err);
+    CHECK(no_output.code == 7);
+    CHECK(no_output.err == "err\n");
+    const Finished no_error = run(redirected(command, "2>&-"), 30s);
+    CHECK(no_error.code == 7);
+    CHECK(no_error.out == "out\n");
+    const Finished nothing = run(redirected(command, "<&- >&- 2>&-"), 30s);
+    CHECK_FALSE(nothing.timed_out);
+    CHECK(nothing.code == 7);
+  }
+}
+
+TEST_CASE("the time that the command took is nono's, for whoever waits for it") {
+  const auto stage = Stage::make();
+  if (!stage) return;
+  stage->project_file("times.py",
+                      "import resource, subprocess, sys\n"
+                      "subprocess.run(sys.argv[1:], check=True)\n"
+                      "spent = resource.getrusage(resource.RUSAGE_CHILDREN)\n"
+                      "print(spent.ru_utime + spent.ru_stime)\n");
+  Command command =
+      stage->nono({"run", "--silent", "--allow-cwd", "--allow-domain", "example.com", "--",
+                   "python3", "-c", "import time\nwhile time.process_time() < 1: pass"});
+  command.argv.insert(command.argv.begin(), {"python3", "times.py"});
+  const Finished ended = run(command, 60s);
+  INFO(ended.out << ended.err);
+  REQUIRE(ended.code == 0);
+  CHECK(std::stod(ended.out) >= 1);
+}
+
 }  // namespace
 }  // namespace nono::testing
