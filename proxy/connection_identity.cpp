@@ -70,9 +70,10 @@ void Connection::unbind() {
 // From here on the connection is this session's, if its limits have room for one more.
 std::optional<Problem> Connection::bind(SessionPtr session, Trail& trail) {
   trail.session(*session);
-  if (session == session_) return {};
+  if (session == session_ && admitted_) return {};
   upstream_.reset();  // it was reached by another's rules
   unbind();
+  admitted_ = false;
   const Limits& limits = session->limits();
   const std::size_t open = session->use().connections.fetch_add(1, std::memory_order_relaxed);
   session_ = std::move(session);
@@ -87,6 +88,7 @@ std::optional<Problem> Connection::bind(SessionPtr session, Trail& trail) {
     return over_limit(fmt::format("session {} connects more than {} times in a second",
                                   session_->name(), limits.session_connects_per_second_max));
   }
+  admitted_ = true;
   return {};
 }
 

@@ -29,6 +29,7 @@ constexpr std::chrono::milliseconds gather_time{50};
 constexpr std::size_t queue_max = 65'536;
 constexpr std::size_t queue_bytes_max = std::size_t{64} << 20;
 constexpr std::size_t queue_kept_max = 4'096;  // more room than that is given back
+constexpr std::size_t queue_bytes_kept_max = std::size_t{8} << 20;
 constexpr std::size_t room_kept_max = 64 * 1024;
 constexpr std::size_t group_bytes_max = std::size_t{1} << 20;
 
@@ -49,11 +50,21 @@ struct Queue {
   bool half_full() const {
     return entries.size() >= queue_max / 2 || text.size() >= queue_bytes_max / 2;
   }
+  // Both or neither: a text without its entry would be cut into the lines behind it.
+  void add(std::string_view line, Entry entry) {
+    entries.push_back(std::move(entry));
+    try {
+      text += line;
+    } catch (...) {
+      entries.pop_back();
+      throw;
+    }
+  }
   void clear() {
     entries.clear();
     text.clear();
     if (entries.capacity() > queue_kept_max) entries.shrink_to_fit();
-    if (text.capacity() > group_bytes_max) text.shrink_to_fit();
+    if (text.capacity() > queue_bytes_kept_max) text.shrink_to_fit();
   }
 };
 
@@ -240,9 +251,8 @@ class Log::Writer {
       return;
     }
     room_.wait(lock, [this] { return !queue_.full() || stopping_; });
-    queue_.text += text;
+    queue_.add(text, Entry{text.size(), std::move(done), now, std::move(recorded)});
     if (room.size() > room_kept_max) std::string().swap(room);
-    queue_.entries.push_back(Entry{text.size(), std::move(done), now, std::move(recorded)});
     if (!thread_.joinable()) thread_ = std::thread([this] { work(); });
     hurry_ = hurry_ || urgent || queue_.half_full();
     if (hurry_ || sleeping_) {

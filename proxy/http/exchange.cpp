@@ -195,8 +195,9 @@ Awaitable<Result<void>> Exchange::run_straight(std::size_t body_bytes) {
   upstream_.write_now(unsent);
   Result<void> sent;
   if (!unsent.empty()) sent = co_await upstream_.write_all(unsent);
-  wipe(out->data(), head_bytes);
   if (sent) result_.bytes_to_upstream += out->size();
+  wipe(out->data(), head_bytes);
+  out->clear();
   // A write that failed may have been answered before it did (413, 401): the response decides.
   const bool complete = sent.has_value();
   auto answered = co_await respond();

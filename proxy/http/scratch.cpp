@@ -1,5 +1,7 @@
 #include "proxy/http/scratch.hpp"
 
+#include "config/base/secret.hpp"
+
 namespace nono::http {
 
 namespace {
@@ -17,7 +19,11 @@ std::vector<std::unique_ptr<char[]>>& kept_blocks() {
 
 // Likewise.
 std::vector<std::string>& kept_texts() {
-  thread_local std::vector<std::string> texts;
+  thread_local std::vector<std::string> texts = [] {
+    std::vector<std::string> room;
+    room.reserve(kept_texts_max);  // giving one back must not fail
+    return room;
+  }();
   return texts;
 }
 
@@ -40,6 +46,7 @@ HeadText::HeadText() {
 }
 
 HeadText::~HeadText() {
+  wipe(text_.data(), text_.size());
   auto& kept = kept_texts();
   const bool usual =
       text_.capacity() >= usual_text_bytes && text_.capacity() <= kept_text_bytes_max;

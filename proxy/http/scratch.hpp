@@ -33,7 +33,7 @@ class Scratch {
 };
 
 // Text for a head, or a whole short message, that is written and then gone: its memory is kept for
-// the next one of this thread. What it holds is not wiped.
+// the next one of this thread. What it still holds in the end, a key perhaps, is wiped.
 class HeadText {
  public:
   HeadText();

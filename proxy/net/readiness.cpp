@@ -128,11 +128,15 @@ void Poller::run_turns() {
   Waiter* first = std::exchange(turns_, nullptr);
   last_turn_ = &turns_;
   looking_ = false;
-  while (first != nullptr) {
+  const auto next = [&first]() -> Waiter& {
     Waiter* const waiter = first;
     first = std::exchange(waiter->next_, nullptr);
-    waiter->ready({});
-  }
+    return *waiter;
+  };
+  const OnExit thrown([&] {
+    while (first != nullptr) net::post(executor(), Told(next(), {}));
+  });
+  while (first != nullptr) next().ready({});
 }
 
 Readiness::Readiness(Poller& poller, int fd) : poller_(poller), name_(poller.add(fd, *this)) {

@@ -67,6 +67,13 @@ TEST_CASE("over its connections a session is told 429 and others are served") {
   const std::string refused = third.exchange(get(origin.port(), "few-token"));
   CHECK(refused.starts_with("HTTP/1.1 429 "));
   CHECK(refused.find("Retry-After: ") != std::string::npos);
+  // Asking once more on the same connection does not help.
+  const std::string twice = proxy.connect().exchange(
+      get(origin.port(), "few-token") + get(origin.port(), "few-token", "Connection: close\r\n"));
+  const std::size_t second_answer = twice.find("HTTP/1.1 ", 1);
+  REQUIRE(second_answer != std::string::npos);
+  CHECK(twice.starts_with("HTTP/1.1 429 "));
+  CHECK(twice.substr(second_answer).starts_with("HTTP/1.1 429 "));
   CHECK(proxy.connect()
             .exchange(get(origin.port(), "free-token", "Connection: close\r\n"))
             .starts_with("HTTP/1.1 200 "));
