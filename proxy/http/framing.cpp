@@ -19,9 +19,11 @@ struct Said {
   bool expect_continue = false;
 };
 
+// RFC 9110 7.6.1: options are tokens. Of one that is none nobody knows what it removes.
 void read_connection(std::string_view list, Said& said) {
   std::string_view option;
   while (lexical::next_element(list, option)) {
+    if (!lexical::is_token(option)) said.wrong = "a Connection field is no list of tokens";
     if (equal_name(option, "close")) said.close = true;
     if (equal_name(option, "keep-alive")) said.keep_alive = true;
   }
@@ -53,8 +55,12 @@ void read_field(const Field& field, Said& said) {
       if (equal_name(name, "Content_Length")) said.wrong = "there is a field Content_Length";
       break;
     case 16:
-      if (equal_name(name, "Proxy-Connection") && equal_name(field.value, "close"))
-        said.close = true;
+      if (equal_name(name, "Proxy-Connection")) {
+        Said options;
+        read_connection(field.value, options);
+        if (options.wrong != nullptr) said.wrong = options.wrong;
+        if (equal_name(field.value, "close")) said.close = true;
+      }
       break;
     case 17:
       if (equal_name(name, "Transfer-Encoding"))

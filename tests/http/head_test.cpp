@@ -77,6 +77,9 @@ TEST_CASE("every malformed request head is refused as the client's fault") {
   const std::vector<Bad> heads = {
       {"nothing", ""},
       {"empty line only", "\r\n"},
+      {"a connection option with bytes above 127", with_fields("Connection: close, te\x8c\r\n")},
+      {"a connection option of two words", with_fields("Connection: keep alive\r\n")},
+      {"the same for proxies", with_fields("Proxy-Connection: keep alive\r\n")},
       {"no end", "GET / HTTP/1.1\r\nHost: a\r\n"},
       {"more behind the end", ok + "\r\nX"},
       {"another head behind the end", ok + "\r\n" + ok + "\r\n"},
