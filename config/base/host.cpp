@@ -15,6 +15,8 @@ constexpr std::size_t input_octets_max =
     1024;  // UTF-8 may be longer than its A-labels, not endlessly
 constexpr std::size_t name_octets_max = 253;
 constexpr std::size_t label_octets_max = 63;
+constexpr std::string_view bad_character =
+    "only letters, digits, '-', '_' and '.' may stand in a name";
 
 tl::unexpected<Error> bad_host(std::string_view text, std::string_view why) {
   constexpr std::size_t shown_octets_max = 300;
@@ -48,11 +50,7 @@ std::optional<std::string> lowered(std::string_view text) {
 }
 
 bool is_lower_name_character(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
-}
-
-char to_lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return c != 0 && plain_characters[static_cast<unsigned char>(c)] == c;
 }
 
 bool is_ascii(std::string_view text) {
@@ -103,36 +101,26 @@ Result<std::string> check_a_labels(std::string name) {
 // number.
 Result<std::string> normalise(std::string_view text) {
   if (text.size() > input_octets_max) return bad_host(text, "it is too long");
-  if (std::optional<std::string> name = lowered(text)) {
-    if (name->ends_with('.')) name->pop_back();
-    if (const std::string_view fault = label_fault(*name); !fault.empty())
-      return bad_host(text, fault);
-    return has_a_label(*name) ? check_a_labels(std::move(*name)) : std::move(*name);
-  }
-  for (char c : text) {
-    const auto octet = static_cast<unsigned char>(c);
-    if (octet <= ' ' || octet == 0x7f) return bad_host(text, "it has a control character or space");
-    if (c == '%') return bad_host(text, "percent signs and zone ids are not accepted");
-  }
-
-  std::string name;
-  if (is_ascii(text)) {
-    name.resize(text.size());
-    std::transform(text.begin(), text.end(), name.begin(), to_lower);
-  } else {
+  std::optional<std::string> name = lowered(text);
+  if (!name) {
+    for (char c : text) {
+      const auto octet = static_cast<unsigned char>(c);
+      if (octet <= ' ' || octet == 0x7f)
+        return bad_host(text, "it has a control character or space");
+      if (c == '%') return bad_host(text, "percent signs and zone ids are not accepted");
+    }
+    if (is_ascii(text)) return bad_host(text, bad_character);
     Result<std::string> ascii = idna_to_ascii(text);
     if (!ascii) return fail(ascii.error());
     name = std::move(*ascii);
+    // Behind IDNA's mapping, because that yields dots and other ASCII from full-width characters.
+    if (!std::all_of(name->begin(), name->end(), is_lower_name_character))
+      return bad_host(text, bad_character);
   }
-
-  // Behind IDNA's mapping, because that yields dots and other ASCII from full-width characters.
-  if (name.ends_with('.')) name.pop_back();
-  if (!std::all_of(name.begin(), name.end(), is_lower_name_character)) {
-    return bad_host(text, "only letters, digits, '-', '_' and '.' may stand in a name");
-  }
-  if (const std::string_view fault = label_fault(name); !fault.empty())
+  if (name->ends_with('.')) name->pop_back();
+  if (const std::string_view fault = label_fault(*name); !fault.empty())
     return bad_host(text, fault);
-  return has_a_label(name) ? check_a_labels(std::move(name)) : name;
+  return has_a_label(*name) ? check_a_labels(std::move(*name)) : std::move(*name);
 }
 
 // --- numbers that resolvers take for IPv4 addresses ----------------------------------------------

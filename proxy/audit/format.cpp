@@ -82,7 +82,6 @@ class Text {
     return plain;
   }
 
- private:
   char* at_;
 };
 

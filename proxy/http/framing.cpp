@@ -20,10 +20,17 @@ struct Said {
 };
 
 // RFC 9110 7.6.1: options are tokens. Of one that is none nobody knows what it removes.
-void read_connection(std::string_view list, Said& said) {
+void want_tokens(std::string_view list, Said& said) {
   std::string_view option;
   while (lexical::next_element(list, option)) {
     if (!lexical::is_token(option)) said.wrong = "a Connection field is no list of tokens";
+  }
+}
+
+void read_connection(std::string_view list, Said& said) {
+  want_tokens(list, said);
+  std::string_view option;
+  while (lexical::next_element(list, option)) {
     if (equal_name(option, "close")) said.close = true;
     if (equal_name(option, "keep-alive")) said.keep_alive = true;
   }
@@ -56,9 +63,7 @@ void read_field(const Field& field, Said& said) {
       break;
     case 16:
       if (equal_name(name, "Proxy-Connection")) {
-        Said options;
-        read_connection(field.value, options);
-        if (options.wrong != nullptr) said.wrong = options.wrong;
+        want_tokens(field.value, said);
         if (equal_name(field.value, "close")) said.close = true;
       }
       break;
