@@ -19,6 +19,21 @@ struct TwoServers : ResolverFixture {
   TwoServers() { options.servers.push_back(second.endpoint()); }
 };
 
+// So many names asked for, of a server that holds its answers back and has all the queries.
+std::list<ResolverFixture::Waiting> all_waiting(ResolverFixture& fixture, std::size_t names) {
+  fixture.options.query_timeout = 10s;
+  fixture.server.set_fault(DnsFault::hold);
+  std::list<ResolverFixture::Waiting> all;
+  for (std::size_t i = 0; i < names; ++i) {
+    const std::string name = "n" + std::to_string(i) + ".example.org";
+    fixture.server.add_a(name, "93.184.216.34");
+    all.emplace_back(fixture, permit_for(name), 20s);
+  }
+  fixture.context.poll();
+  REQUIRE(fixture.server.wait_for_queries(2 * names));
+  return all;
+}
+
 }  // namespace
 
 TEST_CASE("Queries carry EDNS and go by UDP") {
@@ -245,17 +260,7 @@ TEST_CASE("Many rounds of lookups leave no descriptor behind") {
 
 TEST_CASE("Overlapping queries are asked from many ports, each for a while") {
   ResolverFixture fixture;
-  fixture.options.query_timeout = 10s;
-  fixture.server.set_fault(DnsFault::hold);
-  std::list<ResolverFixture::Waiting> all;
-  constexpr std::size_t names = 60;
-  for (std::size_t i = 0; i < names; ++i) {
-    const std::string name = "n" + std::to_string(i) + ".example.org";
-    fixture.server.add_a(name, "93.184.216.34");
-    all.emplace_back(fixture, permit_for(name), 20s);
-  }
-  fixture.context.poll();
-  REQUIRE(fixture.server.wait_for_queries(2 * names));
+  std::list<ResolverFixture::Waiting> all = all_waiting(fixture, 60);
   std::map<std::uint16_t, std::size_t> ports;
   for (const DnsQuery& query : fixture.server.queries()) ++ports[query.from];
   CHECK(ports.size() >= 4);
@@ -288,17 +293,8 @@ TEST_CASE("Ports change under a load that never ends") {
 
 TEST_CASE("With every port waiting for a silent server, queries are still asked") {
   ResolverFixture fixture;
-  fixture.options.query_timeout = 10s;
-  fixture.server.set_fault(DnsFault::hold);
-  std::list<ResolverFixture::Waiting> all;
-  constexpr std::size_t names = 150;  // more than eight times 32 queries
-  for (std::size_t i = 0; i < names; ++i) {
-    const std::string name = "n" + std::to_string(i) + ".example.org";
-    fixture.server.add_a(name, "93.184.216.34");
-    all.emplace_back(fixture, permit_for(name), 20s);
-  }
-  fixture.context.poll();
-  REQUIRE(fixture.server.wait_for_queries(2 * names));
+  std::list<ResolverFixture::Waiting> all =
+      all_waiting(fixture, 150);  // more than eight times 32 queries
   std::set<std::uint16_t> ports;
   for (const DnsQuery& query : fixture.server.queries()) ports.insert(query.from);
   CHECK(ports.size() == 8);

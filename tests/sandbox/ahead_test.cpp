@@ -55,6 +55,12 @@ pid_t maker_of(const Ahead& ahead) {
   return 0;
 }
 
+Ahead begin_as(pid_t& maker) {
+  Ahead ahead = Ahead::begin();
+  maker = maker_of(ahead);
+  return ahead;
+}
+
 // True where every port can be redirected, with or without something made ahead.
 bool can_redirect(User user) {
   SandboxPlan plan = usual_plan([] { return 0; });
@@ -75,11 +81,7 @@ TEST_CASE("a sandbox in namespaces made ahead has all of its own, and every sock
   for (User user : users()) {
     if (!can_sandbox(user) || !can_redirect(user)) return;
     pid_t maker = 0;
-    const auto begin = [&] {
-      Ahead ahead = Ahead::begin();
-      maker = maker_of(ahead);
-      return ahead;
-    };
+    const auto begin = [&maker] { return begin_as(maker); };
     const auto drive = [&](SandboxChannel& channel) -> Result<ExitStatus> {
       if (!has_all(channel.take_sockets())) return fail(wrong("a socket is missing"));
       Result<ExitStatus> ended = go_and_wait(channel);
@@ -140,11 +142,7 @@ TEST_CASE("what was made ahead is ended where the plan is not one for it") {
     if (!can_sandbox(user)) return;
     for (const Network network : {Network::open, Network::blocked}) {
       pid_t maker = 0;
-      const auto begin = [&] {
-        Ahead ahead = Ahead::begin();
-        maker = maker_of(ahead);
-        return ahead;
-      };
+      const auto begin = [&maker] { return begin_as(maker); };
       const auto drive = [&](SandboxChannel& channel) -> Result<ExitStatus> {
         if (maker <= 0 || exists(maker)) return fail(wrong("what made them is still there"));
         return go_and_wait(channel);
