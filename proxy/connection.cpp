@@ -196,7 +196,7 @@ Awaitable<bool> Connection::establish(std::chrono::milliseconds time, std::strin
   early = in_.unread();
   in_ = http::InputBuffer();
   client_->expires_after(time);
-  co_await turn_of_others(worker_.executor());
+  co_await turn_of_others(worker_.poller());
   std::string_view yes = socks_ ? socks_yes : established;
   if (captured_) yes = {};  // for all that the client knows it is connected already
   auto written = co_await client_->write_all(yes);

@@ -113,9 +113,10 @@ Problem problem_of_failure(const intercept::SubstituteFailure& failure, const Ho
 }
 
 // The credentials that may be used on this request's upstream.
-std::vector<const LoadedCredential*> candidates_for(const Session& session,
-                                                    const PermittedRequest& request) {
-  std::vector<const LoadedCredential*> out;
+using Candidates = std::vector<const LoadedCredential*, PoolAllocator<const LoadedCredential*>>;
+
+Candidates candidates_for(const Session& session, const PermittedRequest& request) {
+  Candidates out;
   if (request.route) {
     out.push_back(&session.credentials()[*request.route]);
     return out;
@@ -157,7 +158,7 @@ Prepared prepare_credentials(Worker& worker, const Session& session, PermittedRe
                              Trail& trail) {
   Prepared prepared;
   const HostPort& target = request.permit.target();
-  const std::vector<const LoadedCredential*> candidates = candidates_for(session, request);
+  const Candidates candidates = candidates_for(session, request);
   if (!candidates.empty()) {
     const LoadedCredential* credential = candidates.front();
     if (candidates.size() > 1) {
@@ -271,7 +272,7 @@ Judged judge(Worker& worker, const Session& session, PermittedRequest& request, 
     trail.observed(*request.permit.set_aside());
   }
   const bool of_request = observed || !decision.because.rule.empty();
-  judged.because = of_request ? decision.because : request.permit.because();
+  judged.because = of_request ? std::move(decision.because) : request.permit.because();
   head.target = std::move(decision.path);
   judged.upgrade = upgrade_of(head);
   judged.signs_in = signs_in(head);
@@ -298,7 +299,7 @@ Awaitable<Result<void>> exchange_once(RequestContext& context, const http::Reque
   RequestHooks hooks(judged.redactor, std::move(guard), watch, context.worker.metrics(),
                      via_name(context.worker), judged.parent);
   const http::ExchangeTimes times = times_of(session.limits());
-  auto exchanged = co_await http::exchange(context.client, context.client_in, head, judged.upgrade,
+  auto exchanged = co_await http::exchange(context.worker.poller(), context.client, context.client_in, head, judged.upgrade,
                                            *context.upstream.stream, context.upstream.in,
                                            session.head_limits(), times, hooks, result);
   trail.moved(result.bytes_to_upstream, result.bytes_to_client);
@@ -354,7 +355,7 @@ Awaitable<Next> serve_request(RequestContext& context, PermittedRequest& request
                                       &head);
   }
   Result<void> recorded;
-  if (!trail.allow(judged.because)) recorded = co_await trail.store();
+  if (!trail.allow(std::move(judged.because))) recorded = co_await trail.store();
   if (!recorded) {
     const Problem problem = problem_of(recorded.error(), &target);
     co_return co_await answer_refusal(context.client, context.worker, trail, problem, &head);
@@ -362,8 +363,7 @@ Awaitable<Next> serve_request(RequestContext& context, PermittedRequest& request
   if (parent != nullptr) address_to_parent(head, *parent, target);
   const Leg leg = request.tls ? Leg::https : Leg::http;
   const UpstreamPlace place = place_of(session, request.permit, leg);
-  co_await turn_of_others(
-      context.worker.executor());  // no later: what is quiet now may be closed then
+  co_await turn_of_others(context.worker.poller());  // no later: what is quiet now may be closed then
   bool kept = context.upstream.usable_for(place) ||
               context.worker.pool().take(session, place, context.upstream);
   metrics::Metrics& metrics = context.worker.metrics();

@@ -39,12 +39,12 @@ void Trail::request(std::string_view method, std::string_view path) {
   if (phantom != std::string::npos) record_.path.replace(phantom, std::string::npos, "<phantom>");
 }
 
-bool Trail::allow(const Because& because) {
+bool Trail::allow(Because because) {
   record_.allowed = true;
-  record_.because = because;
+  record_.because = std::move(because);
   decided_ = true;
   opened_ = true;
-  metrics_.decided(record_.way, because.reason, true, slot());
+  metrics_.decided(record_.way, record_.because.reason, true, slot());
   if (credential_) metrics_.credential_used(session_->meters().credentials[*credential_]);
   if (gateway_.log->required()) return false;
   gateway_.log->write(record_);
@@ -111,7 +111,7 @@ Trail::~Trail() {
   const auto took = std::chrono::steady_clock::now() - start_;
   metrics_.request_took(took);
   record_.kind = audit::Kind::end;
-  record_.time = std::chrono::system_clock::now();
+  record_.time += std::chrono::duration_cast<std::chrono::system_clock::duration>(took);
   record_.duration = std::chrono::duration_cast<std::chrono::microseconds>(took);
   gateway_.log->write(record_);
 }

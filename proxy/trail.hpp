@@ -30,7 +30,7 @@ class Trail : public Pooled {
 
   // The decision yes. False: the audit log is required, and the request must not go on before
   // store() has ended without an error.
-  [[nodiscard]] bool allow(const Because& because);
+  [[nodiscard]] bool allow(Because because);
   Awaitable<Result<void>> store();
   // Observe mode lets pass what this would have refused: the record tells what. Before or after
   // allow().

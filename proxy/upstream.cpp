@@ -74,7 +74,7 @@ bool UpstreamPool::put(const Session& session, Upstream& upstream, const Limits&
   if (kept_.size() >= limits.upstream_pool_max) drop(kept_.begin());
   upstream.stream->never_expires();
   upstream.in.release();
-  const auto until = Clock::now() + limits.upstream_idle_time_max;
+  const auto until = Deadlines::coarse_now() + limits.upstream_idle_time_max;
   if (kept_.empty()) deadlines_.arm(*this, limits.upstream_idle_time_max);
   kept_.push_back(Kept{std::move(upstream), shelf, until, metrics::IdleMark(metrics_)});
   shelf->kept.push_back(std::prev(kept_.end()));

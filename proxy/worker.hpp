@@ -16,6 +16,7 @@
 #include "proxy/gateway.hpp"
 #include "proxy/intercept/ca.hpp"
 #include "proxy/net/deadlines.hpp"
+#include "proxy/net/readiness.hpp"
 #include "proxy/net/tls_context.hpp"
 #include "proxy/tls_front.hpp"
 #include "proxy/upstream.hpp"
@@ -82,6 +83,7 @@ class Worker {
   const ProxySettings& settings() const { return *settings_; }
   SessionTable& sessions() { return table_; }
   Executor executor() { return context_.get_executor(); }
+  Poller& poller() { return poller_; }
   Deadlines& deadlines() { return deadlines_; }
   UpstreamPool& pool() { return pool_; }
   dns::SyntheticPool* made_up_names() { return made_up_names_.get(); }  // null: there are none
@@ -108,6 +110,7 @@ class Worker {
   metrics::Metrics& metrics_;
   std::atomic<std::chrono::steady_clock::rep> asked_at_{0};  // 0: answered
   net::io_context context_{1};
+  Poller& poller_ = net::use_service<Poller>(context_);
   Deadlines deadlines_;
   std::shared_ptr<const ProxySettings> settings_;
   SessionTable table_;

@@ -1,6 +1,7 @@
 #include "proxy/audit/chain.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 
 namespace nono::audit {
@@ -11,6 +12,16 @@ constexpr std::string_view chain_key = ",\"chain\":\"";
 constexpr std::string_view chain_end = "\"}";
 constexpr std::size_t chain_digits = 64;
 constexpr std::string_view line_start = "{\"seq\":";
+
+// The two digits of every byte.
+constexpr std::array<std::array<char, 2>, 256> hex_digits = [] {
+  constexpr std::string_view digits = "0123456789abcdef";
+  std::array<std::array<char, 2>, 256> all{};
+  for (std::size_t byte = 0; byte < all.size(); ++byte) {
+    all[byte] = {digits[byte >> 4], digits[byte & 15]};
+  }
+  return all;
+}();
 
 }  // namespace
 
@@ -26,8 +37,7 @@ void Chain::digest(std::string_view open, char* digits) {
   EVP_DigestUpdate(context_.get(), open.data(), open.size());
   EVP_DigestFinal_ex(context_.get(), bytes, &size);
   for (const unsigned char byte : bytes) {
-    *digits++ = "0123456789abcdef"[byte >> 4];
-    *digits++ = "0123456789abcdef"[byte & 15];
+    digits = std::copy_n(hex_digits[byte].begin(), 2, digits);
   }
 }
 

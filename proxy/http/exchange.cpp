@@ -38,11 +38,12 @@ bool has_body(const RequestHead& request) {
 // One exchange under way: what its two directions share.
 class Exchange {
  public:
-  Exchange(ByteStream& client, InputBuffer& client_in, const RequestHead& request,
+  Exchange(Poller& poller, ByteStream& client, InputBuffer& client_in, const RequestHead& request,
            std::string_view upgrade, ByteStream& upstream, InputBuffer& upstream_in,
            const HeadLimits& limits, const ExchangeTimes& times, ExchangeHooks& hooks,
            ExchangeResult& result)
-      : client_(client),
+      : poller_(poller),
+        client_(client),
         client_in_(client_in),
         request_(request),
         upgrade_(upgrade),
@@ -74,6 +75,7 @@ class Exchange {
   void wait_for_response();
   Error no_response(Error error);
 
+  Poller& poller_;
   ByteStream& client_;
   InputBuffer& client_in_;
   const RequestHead& request_;
@@ -375,8 +377,7 @@ Awaitable<Result<void>> Exchange::relay_final(ResponseHead& head) {
   const CopyRoute route{upstream_, upstream_in_, client_, Side::upstream, times_.idle};
   BodyPump pump(route, in, head.framing, filter->get(), std::move(out), progress);
   const auto hold = *filter ? HoldHead::no : HoldHead::yes;
-  const Executor executor = co_await net::this_coro::executor;
-  co_await turn_of_others(executor);
+  co_await turn_of_others(poller_);
   auto copied = co_await pump.run(hold);
   result_.bytes_to_client += progress.written_bytes;
   result_.response_started = progress.write_begun;
@@ -389,12 +390,12 @@ Awaitable<Result<void>> Exchange::relay_final(ResponseHead& head) {
 
 }  // namespace
 
-Awaitable<Result<void>> exchange(ByteStream& client, InputBuffer& client_in,
+Awaitable<Result<void>> exchange(Poller& poller, ByteStream& client, InputBuffer& client_in,
                                  const RequestHead& request, std::string_view upgrade,
                                  ByteStream& upstream, InputBuffer& upstream_in,
                                  const HeadLimits& limits, const ExchangeTimes& times,
                                  ExchangeHooks& hooks, ExchangeResult& result) {
-  Exchange one(client, client_in, request, upgrade, upstream, upstream_in, limits, times, hooks,
+  Exchange one(poller, client, client_in, request, upgrade, upstream, upstream_in, limits, times, hooks,
                result);
   if (upstream_in.empty() && !has_body(request)) co_return co_await one.run_straight(0);
   co_return co_await one.run();

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "proxy/http/body.hpp"
+#include "proxy/net/readiness.hpp"
 
 namespace nono::http {
 
@@ -51,7 +52,7 @@ struct ExchangeResult {
 // What either stream has sent too much stays in its buffer. Must not be cancelled from outside:
 // close the streams instead. On error the streams are not reusable; `result` tells whether the
 // response had started.
-Awaitable<Result<void>> exchange(ByteStream& client, InputBuffer& client_in,
+Awaitable<Result<void>> exchange(Poller& poller, ByteStream& client, InputBuffer& client_in,
                                  const RequestHead& request, std::string_view upgrade,
                                  ByteStream& upstream, InputBuffer& upstream_in,
                                  const HeadLimits& limits, const ExchangeTimes& times,

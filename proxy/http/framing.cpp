@@ -1,5 +1,7 @@
 #include "proxy/http/framing.hpp"
 
+#include <algorithm>
+
 #include "proxy/http/lexical.hpp"
 
 namespace nono::http {
@@ -110,9 +112,11 @@ bool lives_on(const Said& said, bool http_1_0) {
 // What a URI's authority may not have; names and ports are judged where they are used.
 const char* wrong_host(const std::string& host) {
   if (host.empty()) return nullptr;
-  if (!lexical::is_visible(host) || host.find_first_of("/?#@\\,\"<>") != std::string::npos)
-    return "the Host field is not a host";
-  return nullptr;
+  const bool all = std::all_of(host.begin(), host.end(), [](char c) {
+    return c > 0x20 && c < 0x7f && c != '/' && c != '?' && c != '#' && c != '@' && c != '\\' &&
+           c != ',' && c != '"' && c != '<' && c != '>';
+  });
+  return all ? nullptr : "the Host field is not a host";
 }
 
 bool never_has_body(int status, std::string_view request_method) {

@@ -59,6 +59,27 @@ const char* read_field_line(std::string_view line, FieldList& fields) {
   return "a field name has a character that no name may have";
 }
 
+// Whether any byte is below 0x20, or 0x7f: eight at a time, as nearly no text has any. A byte's
+// highest bit says that it is one.
+bool may_have_controls(std::string_view text) {
+  constexpr std::uint64_t each = 0x0101010101010101;
+  const auto controls = [](std::uint64_t bytes) {
+    const std::uint64_t deletes = bytes ^ each * 0x7f;
+    return ((bytes - each * 0x20) & ~bytes) | ((deletes - each) & ~deletes);
+  };
+  std::uint64_t found = 0, bytes = each * 'x';
+  if (text.size() < sizeof bytes) {
+    std::memcpy(&bytes, text.data(), text.size());
+    return (controls(bytes) & each * 0x80) != 0;
+  }
+  for (std::size_t at = 0; at + sizeof bytes < text.size(); at += sizeof bytes) {
+    std::memcpy(&bytes, text.data() + at, sizeof bytes);
+    found |= controls(bytes);
+  }
+  std::memcpy(&bytes, text.data() + text.size() - sizeof bytes, sizeof bytes);
+  return ((found | controls(bytes)) & each * 0x80) != 0;
+}
+
 }  // namespace
 
 bool is_token(std::string_view text) {
@@ -66,12 +87,11 @@ bool is_token(std::string_view text) {
 }
 
 bool is_text(std::string_view text) {
-  bool bad = false;  // no early end: this shape becomes vector code
-  for (const char c : text) {
+  if (!may_have_controls(text)) return true;
+  return std::none_of(text.begin(), text.end(), [](char c) {
     const auto byte = static_cast<unsigned char>(c);
-    bad |= ((byte < 0x20) & (byte != '\t')) | (byte == 0x7f);
-  }
-  return !bad;
+    return (byte < 0x20 && byte != '\t') || byte == 0x7f;
+  });
 }
 
 bool is_visible(std::string_view text) {

@@ -1,10 +1,17 @@
 #include "proxy/intercept/matcher.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <limits>
 
 namespace nono::intercept {
+
+namespace {
+
+constexpr std::size_t worthy_part = 512;  // bytes
+
+}  // namespace
 
 Matcher Matcher::build(std::vector<Pair> pairs) {
   // Longest first, so that of two needles beginning at one place the longer is replaced.
@@ -67,17 +74,54 @@ std::size_t Matcher::find_beginning(std::string_view text, std::size_t from) con
   return text.size();
 }
 
+// Goes on by what the pair that ends the shortest needle says. False: one may begin at `at`.
+bool Matcher::steps(std::string_view text, bool last, std::size_t& at) const {
+  const std::size_t pair = at + shortest_ - 2;
+  const std::size_t shift = shift_[bucket(text[pair], text[pair + 1])];
+  const Entry* entry = nullptr;
+  if (shift == 0 && match_at(text.substr(at), last, entry) != Found::nothing) return false;
+  at += std::max<std::size_t>(shift, 1);
+  return true;
+}
+
+// Each step waits for two reads of memory, so a long text is gone through at several places at
+// once, until one of them is through with its part.
+bool Matcher::passes_parts(std::string_view text, bool last, Places& at, std::size_t part) const {
+  const std::uint16_t* const shifts = shift_.data();
+  const char* const pairs = text.data() + shortest_ - 2;
+  for (std::size_t lane = 0; lane < lanes; ++lane) at[lane] = lane * part;
+  while (true) {
+    bool stops = false;
+    for (std::size_t lane = 0; lane < lanes; ++lane) {
+      const char* const pair = pairs + at[lane];
+      const std::size_t shift = shifts[bucket(pair[0], pair[1])];
+      at[lane] += shift;
+      stops |= (shift == 0) | (at[lane] >= (lane + 1) * part);
+    }
+    if (!stops) continue;
+    for (std::size_t lane = 0; lane < lanes; ++lane) {
+      if (at[lane] >= (lane + 1) * part) return true;
+    }
+    for (std::size_t lane = 0; lane < lanes; ++lane) {
+      if (!steps(text, last, at[lane])) return false;
+    }
+  }
+}
+
 bool Matcher::passes(std::string_view text, bool last) const {
   if (entries_.empty()) return true;
-  std::size_t at = 0;
-  while (at + shortest_ <= text.size()) {
-    const std::size_t pair = at + shortest_ - 2;
-    const std::size_t shift = shift_[bucket(text[pair], text[pair + 1])];
-    const Entry* entry = nullptr;
-    if (shift == 0 && match_at(text.substr(at), last, entry) != Found::nothing) return false;
-    at += std::max<std::size_t>(shift, 1);
+  const std::size_t end = text.size() < shortest_ ? 0 : text.size() - shortest_ + 1;
+  std::size_t part = end / lanes;
+  if (part < worthy_part) part = 0;  // the last place has it all
+  Places at{};
+  if (part > 0 && !passes_parts(text, last, at, part)) return false;
+  for (std::size_t lane = 0; lane < lanes; ++lane) {
+    const std::size_t part_end = lane + 1 < lanes ? (lane + 1) * part : end;
+    while (at[lane] < part_end) {
+      if (!steps(text, last, at[lane])) return false;
+    }
   }
-  return last || find_beginning(text, at) == text.size();
+  return last || find_beginning(text, at.back()) == text.size();
 }
 
 bool Matcher::finds(std::string_view text) const {

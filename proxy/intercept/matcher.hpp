@@ -44,6 +44,11 @@ class Matcher {
   std::string_view needle(const Entry& entry) const {
     return needles_.expose().substr(entry.begin, entry.size);
   }
+  static constexpr std::size_t lanes = 4;
+  using Places = std::array<std::size_t, lanes>;
+  // What passes() is made of: a step of the search at one place; at several places of a long text.
+  bool steps(std::string_view text, bool last, std::size_t& at) const;
+  bool passes_parts(std::string_view text, bool last, Places& at, std::size_t part) const;
   // Where the bytes begin at the end of `text` that may be the beginning of a needle.
   std::size_t find_beginning(std::string_view text, std::size_t from) const;
   enum class Found : std::uint8_t { nothing, whole, maybe };

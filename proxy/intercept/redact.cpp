@@ -42,7 +42,7 @@ void add_forms(std::vector<Matcher::Pair>& pairs, std::string_view key,
 }
 
 // Passes a body through the matcher; keeps back only what may be the beginning of a needle.
-class RedactFilter final : public http::BodyFilter {
+class RedactFilter final : public http::BodyFilter, public Pooled {
  public:
   explicit RedactFilter(const Matcher& matcher) : matcher_(matcher) {}
   RedactFilter(const RedactFilter&) = delete;

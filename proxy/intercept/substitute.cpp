@@ -24,8 +24,12 @@ constexpr std::string_view google_parameter = "key";
 
 enum class Holds : std::uint8_t { nothing, phantom, foreign, garbage };
 
+bool is_place(std::string_view name, const Injection& injection) {
+  return injection.mode == InjectMode::header && http::equal_name(name, injection.header);
+}
+
 bool is_key_field(std::string_view name, const Injection& injection) {
-  if (injection.mode == InjectMode::header && http::equal_name(name, injection.header)) return true;
+  if (is_place(name, injection)) return true;
   return std::any_of(key_fields.begin(), key_fields.end(),
                      [&](std::string_view field) { return http::equal_name(name, field); });
 }
@@ -128,6 +132,7 @@ struct Presented {
   std::vector<Parameter> parameters;
   std::optional<PathSlot> slot;
   std::string basic;  // the pair that holds the phantom, where Basic was used
+  bool field_elsewhere = false;  // a field that is not the key's own place holds the phantom
   bool phantom = false, foreign = false, garbage = false;
 
   void note(Holds holds) {
@@ -153,7 +158,9 @@ Presented read_request(const http::RequestHead& head, const LoadedCredential& cr
     if (!is_key_field(field.name, credential.route.injection)) continue;
     const FieldCredential found = read_field(field.value, credential.phantom);
     presented.note(found.holds);
-    if (found.holds == Holds::phantom && !found.basic.empty()) presented.basic = found.basic;
+    if (found.holds != Holds::phantom) continue;
+    if (!is_place(field.name, credential.route.injection)) presented.field_elsewhere = true;
+    if (!found.basic.empty()) presented.basic = found.basic;
   }
   return presented;
 }
@@ -308,7 +315,7 @@ tl::expected<Substitution, SubstituteFailure> substitute(http::RequestHead& head
   result.credential = credential.route.name;
   if (!presented.phantom) return result;
   std::string target = rewrite_target(presented, credential);
-  remove_phantom_fields(head.fields, credential);
+  if (presented.field_elsewhere) remove_phantom_fields(head.fields, credential);
   inject_field(head, presented, credential);
   head.target = std::move(target);
   result.used = true;

@@ -10,16 +10,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// The kernel's clock of its last timer interrupt: behind by less than `coarse_step`, and a fifth of
-// the price. A request renews some eight deadlines.
 constexpr std::chrono::milliseconds coarse_step{10};
-
-Clock::time_point coarse_now() {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-  return Clock::time_point(std::chrono::seconds(now.tv_sec) +
-                           std::chrono::nanoseconds(now.tv_nsec));
-}
 
 void empty(DeadlineLink& list) noexcept {
   list.previous = list.next = &list;
@@ -40,6 +31,13 @@ void unlink_from_list(DeadlineLink& item) noexcept {
 }
 
 }  // namespace
+
+Clock::time_point Deadlines::coarse_now() noexcept {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return Clock::time_point(std::chrono::seconds(now.tv_sec) +
+                           std::chrono::nanoseconds(now.tv_nsec));
+}
 
 Expiring::~Expiring() {
   unlink();

@@ -23,7 +23,10 @@ constexpr const char* ciphers_1_2 =
     "ECDHE-RSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384";
 constexpr std::string_view http_1_1 = "\x08http/1.1";  // as ALPN lists it, length first
 constexpr long session_seconds = 3600;
-constexpr std::size_t read_buffer_bytes = 66 * 1024;  // four full records; given back when empty
+// Four full records of TLS 1.3 (RFC 8446 5.2: header, type and tag around 16 KiB) and what OpenSSL
+// leaves free to align them: no more, or a receive brings a piece of a record that has to be moved.
+// Given back when empty.
+constexpr std::size_t read_buffer_bytes = std::size_t{4} * (5 + 16 * 1024 + 1 + 16) + 3;
 
 tl::unexpected<Error> context_failure() {
   const std::string reason = tls_reason(ERR_get_error());

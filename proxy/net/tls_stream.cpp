@@ -73,6 +73,12 @@ Error client_failure(int reason, std::string_view peer, const std::string& words
                {}};
 }
 
+// SSL_get_error(3): the queue must be empty before a call. Nearly always it is, and emptying an
+// empty one costs more than looking.
+void forget_errors() {
+  if (ERR_peek_error() != 0) ERR_clear_error();
+}
+
 }  // namespace
 
 void FreeSsl::operator()(ssl_st* ssl) const noexcept {
@@ -196,7 +202,7 @@ Awaitable<Result<void>> TlsStream::wait_for(int ssl_error) {
 // Reads as many records as are there and fit. The SSL error that ended it, or SSL_ERROR_NONE.
 int TlsStream::read_now(std::span<char> buffer, std::size_t& total) {
   while (total < buffer.size()) {
-    ERR_clear_error();
+    forget_errors();
     std::size_t count = 0;
     const int result =
         SSL_read_ex(ssl_.get(), buffer.data() + total, buffer.size() - total, &count);
@@ -230,7 +236,7 @@ Awaitable<Result<std::size_t>> TlsStream::read_some(std::span<char> buffer) {
 Awaitable<Result<void>> TlsStream::write_all(std::span<const char> data) {
   while (!data.empty()) {
     if (failed_) co_return fail(*failed_);
-    ERR_clear_error();
+    forget_errors();
     std::size_t count = 0;
     // A call writes one record. The kernel sends several of them together.
     link_->more = data.size() > SSL3_RT_MAX_PLAIN_LENGTH;

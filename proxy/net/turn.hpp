@@ -24,9 +24,8 @@ class Turn final : public Waiter, public Pooled {
   Handler handler_;
 };
 
-// To be awaited by a coroutine that runs on `executor`. Cannot be cancelled: it ends by itself.
-inline auto turn_of_others(const Executor& executor) {
-  Poller& poller = net::use_service<Poller>(executor.context());
+// To be awaited by a coroutine of the poller's context. Cannot be cancelled: it ends by itself.
+inline auto turn_of_others(Poller& poller) {
   auto begin = [&poller](auto handler) { poller.in_turn(*new Turn(std::move(handler))); };
   return net::async_initiate<const net::deferred_t, void()>(begin, net::deferred);
 }

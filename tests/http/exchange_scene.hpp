@@ -74,7 +74,7 @@ struct Scene {
   }
   Result<void> again() {
     result = ExchangeResult{};
-    return run_coroutine(io, exchange(client, client_in, request, upgrade, upstream, upstream_in,
+    return run_coroutine(io, exchange(net::use_service<Poller>(io), client, client_in, request, upgrade, upstream, upstream_in,
                                       limits, times, hooks, result));
   }
   // The upstream sends `response` once it has been sent `text`.

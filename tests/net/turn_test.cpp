@@ -18,7 +18,7 @@ Awaitable<void> read_and_go(TcpStream& stream, std::string& said, char name) {
   std::string buffer(16, '\0');
   auto count = co_await stream.read_some(buffer);
   said += count ? name : '?';
-  co_await turn_of_others(stream.executor());
+  co_await turn_of_others(net::use_service<Poller>(stream.executor().context()));
   said += static_cast<char>(name - 'a' + 'A');
 }
 
@@ -46,7 +46,7 @@ TEST_CASE("who asks for a turn outside of any look gets it from the context's qu
   std::string said;
   const auto go = [&]() -> Awaitable<void> {
     said += "a";
-    co_await turn_of_others(io.get_executor());
+    co_await turn_of_others(net::use_service<Poller>(io));
     said += "c";
   };
   net::co_spawn(io, go, net::detached);
@@ -59,7 +59,7 @@ TEST_CASE("a context that ends with somebody waiting for a turn leaves nothing b
   net::io_context io{1};
   bool went = false;
   const auto go = [&]() -> Awaitable<void> {
-    co_await turn_of_others(io.get_executor());
+    co_await turn_of_others(net::use_service<Poller>(io));
     went = true;
   };
   net::co_spawn(io, go, net::detached);
