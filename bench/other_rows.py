@@ -4,7 +4,8 @@ import json
 import subprocess
 import time
 
-from process import CORES, LOAD_CORE, Failed, pinned
+import peers
+from process import CORES, LOAD_CORE, Failed, Process, pinned
 from rows import TUNNELS, forward_way, tunnel_way
 
 
@@ -48,15 +49,19 @@ def idle_bytes(bench, name, tunnels):
         process.stop()
 
 
-def compared(bench, row, variants, seconds):
-    """Interleaved CONNECT rounds against several set-ups of nono: {name: [a result for each round]}."""
-    running, results = {}, {name: [] for name in variants}
+def compared(bench, row, variants, seconds, others=None):
+    """Interleaved CONNECT rounds against several set-ups of nono, and what `others` start: {name: [a result for each round]}."""
+    others = others or {}
+    running, results = {}, {name: [] for name in [*variants, *others]}
     try:
         for name, settings in variants.items():
-            running[name] = bench.start_nono(name, patience=90, **settings)
+            process, own = bench.start_nono(name, patience=90, **settings)
+            running[name] = process, tunnel_way("nono", own)
+        for name, start in others.items():
+            running[name] = start()
         for number in range(-1, bench.rounds + 2):
-            for name, (process, own) in running.items():
-                result = bench.measure(process, "connect", tunnel_way("nono", own), 0.5 if number < 0 else seconds * bench.factor, 32)
+            for name, (process, way) in running.items():
+                result = bench.measure(process, "connect", way, 0.5 if number < 0 else seconds * bench.factor, 32)
                 if number >= 0:
                     results[name].append(result)
     except (Failed, OSError) as error:
@@ -83,9 +88,18 @@ def rules(bench):
 
 
 def workers(bench):
-    """CONNECT with one worker and with two, each free to use both cores beside the load."""
+    """CONNECT with one worker and with two, each free to use both cores beside the load; haproxy likewise, since part of
+    what the second one costs is the machine's: fuller cores, and fewer events at once for each."""
+    def haproxy(threads, host):
+        command, listens = peers.haproxy_by_threads(bench.folder, threads, host)
+        way = ["--way", "relay", "--proxy", listens, "--origin", f"{peers.ORIGIN[0]}:{peers.ORIGIN[1]}", "--origins", str(peers.ORIGINS)]
+        return Process(f"haproxy with {threads}", command, bench.folder, listens, cores=CORES), way
+
+    others = {}
+    if bench.wanted("haproxy") and bench.available("haproxy"):
+        others = {"haproxy, 1 thread": lambda: haproxy(1, "127.79.0.15"), "haproxy, 2 threads": lambda: haproxy(2, "127.79.0.16")}
     return compared(bench, "workers", {"1 worker": {"threads": 1, "cores": CORES},
-                                       "2 workers": {"threads": 2, "cores": CORES, "host": "127.79.0.14"}}, 2)
+                                       "2 workers": {"threads": 2, "cores": CORES, "host": "127.79.0.14"}}, 2, others)
 
 
 def sessions(bench):

@@ -23,23 +23,36 @@ def found(program):
     return shutil.which(program, path=PATH)
 
 
-def haproxy(folder, key):
+def haproxy_relay(threads, host):
+    """A plain relay to the origins, and what further parts of a configuration go by."""
     servers = "\n".join(f"  server o{at} {one}:{ORIGIN[1]}" for at, one in enumerate(origins()))
-    (folder / "haproxy.cfg").write_text(f"""
+    return f"""
 global
   maxconn {CONNECTIONS}
-  nbthread 1
+  nbthread {threads}
 defaults
   timeout connect 5s
   timeout client 600s
   timeout server 600s
 frontend tunnels
   mode tcp
-  bind 127.79.0.5:8887
+  bind {host}:8887
   default_backend origins
 backend origins
   mode tcp
 {servers}
+"""
+
+
+def haproxy_by_threads(folder, threads, host):
+    """The relay alone: its command, and where it listens."""
+    config = folder / f"haproxy-{threads}.cfg"
+    config.write_text(haproxy_relay(threads, host))
+    return [found("haproxy"), "-db", "-f", str(config)], f"{host}:8887"
+
+
+def haproxy(folder, key):
+    (folder / "haproxy.cfg").write_text(haproxy_relay(1, "127.79.0.5") + f"""
 frontend reverse
   mode http
   bind 127.79.0.5:8886

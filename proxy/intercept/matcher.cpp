@@ -9,7 +9,7 @@ namespace nono::intercept {
 
 namespace {
 
-constexpr std::size_t worthy_part = 512;  // bytes
+constexpr std::size_t worthy_part = 64;  // bytes
 
 }  // namespace
 

@@ -294,3 +294,18 @@ TEST_CASE("pieces that pass unread are those that would come out as they are, at
   CHECK_FALSE(filter->passes(key.substr(0, 3), false));
   CHECK_FALSE(filter->passes(key, true));
 }
+
+TEST_CASE("the key is seen wherever in a long piece it stands") {
+  const LoadedCredential credential = openai();
+  const Redactor redactor(credential);
+  const auto filter = filter_of(redactor, response());
+  std::string body;
+  for (int line = 0; body.size() < 3'000; ++line) body += "s-kl4 " + std::to_string(line * line);
+  CHECK(filter->passes(body, true));
+  for (std::size_t at = 0; at + key.size() <= body.size(); ++at) {
+    CAPTURE(at);
+    std::string with_key = body;
+    with_key.replace(at, key.size(), key);
+    CHECK_FALSE(filter->passes(with_key, true));
+  }
+}
