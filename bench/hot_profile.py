@@ -7,7 +7,7 @@ import sys
 import tempfile
 
 PROFDATA = "llvm-profdata-19"
-HOT = 1 / 20_000  # of the count of the most frequent path: colder functions are left to the compiler
+HOT = 1 / 2_000  # of the count of the most frequent path: colder functions are left to the compiler
 
 
 def functions(text):

@@ -6,7 +6,7 @@ import time
 
 import peers
 from process import CORES, LOAD_CORE, Failed, Process, pinned
-from rows import TUNNELS, forward_way, tunnel_way
+from rows import TUNNELS, forward_way, there_and_back, tunnel_way
 
 
 def idle(bench, tunnels):
@@ -60,7 +60,8 @@ def compared(bench, row, variants, seconds, others=None):
         for name, start in others.items():
             running[name] = start()
         for number in range(-1, bench.rounds + 2):
-            for name, (process, way) in running.items():
+            for name in there_and_back(list(running), number):
+                process, way = running[name]
                 result = bench.measure(process, "connect", way, 0.5 if number < 0 else seconds * bench.factor, 32)
                 if number >= 0:
                     results[name].append(result)

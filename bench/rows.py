@@ -206,6 +206,11 @@ def way(bench, row, name, own):
     return tunnel_way(name, own)
 
 
+def there_and_back(names, number):
+    """The order of a round: every other one is the other way round, so that nobody always comes behind the same one."""
+    return names[::-1] if number % 2 else names
+
+
 def run_load_row(bench, row):
     """{entrant: [a result for each round]}; an entrant with an error has none, loudly."""
     names = [name for name in row.entrants if bench.wanted(name) and bench.available(name, row.name)]
@@ -221,7 +226,7 @@ def run_load_row(bench, row):
             except (Failed, OSError) as error:
                 bench.problem(f"{row.name}: {error}")
         for number in range(-1, bench.rounds):  # the first, short, fills caches and pools
-            for name in list(results):
+            for name in there_and_back(list(results), number):
                 seconds = 0.5 if number < 0 else row.seconds * bench.factor
                 process, own = running[name]
                 try:
