@@ -43,7 +43,7 @@ class Core : public std::enable_shared_from_this<Core> {
 
   void close() {
     options_.on_resolved = nullptr;  // whoever is told may go too
-    for (auto& [name, lookup] : lookups_) lookup->abandon();
+    for (auto& [name, running] : lookups_) running.lookup->abandon();
     lookups_.clear();
     servers_.reset();
   }
@@ -75,19 +75,23 @@ class Core : public std::enable_shared_from_this<Core> {
   }
 
   // The lookup of `name` in flight, begun now if there is none.
-  Result<std::shared_ptr<Lookup>> lookup(const HostName& name, AnsweredBy& by) {
+  Result<std::shared_ptr<Lookup>> lookup(const HostName& name, Asker asker, AnsweredBy& by) {
     auto running = lookups_.find(name);
     by = running != lookups_.end() ? AnsweredBy::other_lookup : AnsweredBy::asked;
-    if (running != lookups_.end()) return running->second;
-    if (lookups_.size() >= options_.lookups_max) {
-      return fail(ErrorCode::limit,
-                  fmt::format("{} names are being looked up already", options_.lookups_max),
+    if (running != lookups_.end()) return running->second.lookup;
+    const bool full = asker == Asker::dns_client
+                          ? of_dns_clients_ >= options_.lookups_max / 2
+                          : lookups_.size() >= options_.lookups_max;
+    if (full) {
+      const std::size_t most = asker == Asker::dns_client ? of_dns_clients_ : lookups_.size();
+      return fail(ErrorCode::limit, fmt::format("{} names are being looked up already", most),
                   "try again");
     }
     Result<std::shared_ptr<Servers>> servers = current_servers();
     if (!servers) return tl::unexpected<Error>(servers.error());
     auto begun = std::make_shared<Lookup>(executor_, name, *servers);
-    lookups_.emplace(name, begun);
+    lookups_.emplace(name, Running{begun, asker});
+    if (asker == Asker::dns_client) ++of_dns_clients_;
     begun->start([weak = weak_from_this(), name](std::optional<Lookup::Finding> finding) {
       std::shared_ptr<Core> self = weak.lock();
       if (self) self->settle(name, std::move(finding));
@@ -96,8 +100,16 @@ class Core : public std::enable_shared_from_this<Core> {
   }
 
  private:
+  struct Running {
+    std::shared_ptr<Lookup> lookup;
+    Asker begun_for;
+  };
+
   void settle(const HostName& name, std::optional<Lookup::Finding> finding) {
-    lookups_.erase(name);
+    if (const auto ended = lookups_.find(name); ended != lookups_.end()) {
+      if (ended->second.begun_for == Asker::dns_client) --of_dns_clients_;
+      lookups_.erase(ended);
+    }
     if (!finding) return;
     TimePoint now = std::chrono::steady_clock::now();
     if (finding->addresses.empty()) return cache_.put_negative(name, now, finding->missing);
@@ -129,7 +141,8 @@ class Core : public std::enable_shared_from_this<Core> {
   Cache cache_;
   std::shared_ptr<Servers> servers_;
   FileVersion servers_version_;
-  std::unordered_map<HostName, std::shared_ptr<Lookup>> lookups_;  // in flight
+  std::unordered_map<HostName, Running> lookups_;  // in flight
+  std::size_t of_dns_clients_ = 0;                 // of them
 };
 
 class AresResolver final : public Resolver {
@@ -138,7 +151,8 @@ class AresResolver final : public Resolver {
       : core_(std::make_shared<Core>(executor, options)) {}
   ~AresResolver() override { core_->close(); }
 
-  Awaitable<Result<VettedAddresses>> resolve(const Permit& permit, TimePoint deadline) override {
+  Awaitable<Result<VettedAddresses>> resolve(const Permit& permit, TimePoint deadline,
+                                             Asker asker) override {
     const Host& host = permit.target().host;
     if (!host.is_name()) {
       std::vector<IpAddress> literal(1, host.address());
@@ -149,7 +163,7 @@ class AresResolver final : public Resolver {
     AnsweredBy by{};
     std::optional<Lookup::Answer> answer = core->known(host.name(), now, by);
     if (!answer) {
-      Result<std::shared_ptr<Lookup>> lookup = core->lookup(host.name(), by);
+      Result<std::shared_ptr<Lookup>> lookup = core->lookup(host.name(), asker, by);
       if (!lookup) co_return core->tell(by, tl::unexpected<Error>(lookup.error()));
       answer = co_await Lookup::wait(std::move(*lookup), deadline);
     }

@@ -24,7 +24,7 @@ struct ResolverOptions {
   std::size_t cache_entries_max = 10'000;
   std::chrono::seconds ttl_floor{1}, ttl_ceiling{3600}, negative_ttl{5};
   // Distinct names asked for at once. A wildcard rule permits any number of names; sockets, memory
-  // and the 16-bit query id do not.
+  // and the 16-bit query id do not. Half of them may be for DNS clients.
   std::size_t lookups_max = 1024;
   // Told of each name, and why it has no address to dial where it has none. Literal addresses are
   // no names.

@@ -35,6 +35,10 @@ class VettedAddresses {
 // asking a server.
 enum class AnsweredBy : std::uint8_t { hosts_file, cache, other_lookup, asked };
 
+// Who asks, and so how much of what a resolver may do at once is theirs. Whoever speaks DNS to us has
+// shown no token, and must leave room for those who have.
+enum class Asker : std::uint8_t { proxy, dns_client };
+
 // One per io_context; used on that context's thread only.
 class Resolver {
  public:
@@ -43,8 +47,9 @@ class Resolver {
   // address is vetted without any query. Errors: name_not_found, dns_failed, dns_timeout (side
   // upstream); address_refused (side client) naming the class and the --allow-private that would
   // admit it. `permit` must outlive the await.
-  virtual Awaitable<Result<VettedAddresses>> resolve(
-      const Permit& permit, std::chrono::steady_clock::time_point deadline) = 0;
+  virtual Awaitable<Result<VettedAddresses>> resolve(const Permit& permit,
+                                                     std::chrono::steady_clock::time_point deadline,
+                                                     Asker asker = Asker::proxy) = 0;
   // After name_not_found: true where the DNS said that the name itself does not exist (NXDOMAIN),
   // as long as that is remembered; false where it only has no address.
   virtual bool known_missing(const HostName& /*name*/) { return false; }

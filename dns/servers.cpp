@@ -1,13 +1,16 @@
 #include "dns/servers.hpp"
 
 #include <algorithm>
+#include <boost/asio/post.hpp>
 
 namespace nono::dns {
 namespace {
 
 constexpr std::chrono::seconds distrust{30};
-// Of one server; each has 75 KiB of tables. With all of them in use, ports last longer.
+// Of one server; each has 75 KiB of tables.
 constexpr std::size_t channels_max = 8;
+// Enough for every query of a resolver that looks up a thousand names in both families.
+constexpr std::size_t retired_max = 64;
 
 }  // namespace
 
@@ -48,14 +51,29 @@ Result<std::shared_ptr<AresChannel>> Servers::channel_of(Server& server) {
   for (const std::shared_ptr<AresChannel>& channel : channels) {
     if (channel->has_room()) return channel;
   }
-  if (channels.size() == channels_max) {
-    return *std::min_element(channels.begin(), channels.end(), [](const auto& a, const auto& b) {
-      return a->pending() < b->pending();
-    });
+  if (channels.size() == channels_max && !retire_oldest(server)) {
+    return fail(ErrorCode::limit, "too many queries wait for its answers");
   }
   auto made = AresChannel::make(executor_, server.address, timeout_);
   if (made) channels.push_back(*made);
   return made;
+}
+
+// A server that is silent, for some names perhaps, would otherwise keep a port in use for as long
+// as somebody asks for such a name.
+bool Servers::retire_oldest(Server& server) {
+  std::vector<std::shared_ptr<AresChannel>>& retired = server.retired;
+  const auto idle = std::partition(retired.begin(), retired.end(), [](const auto& channel) {
+    return channel->pending() > 0;
+  });
+  // Not here: one of them may be what is calling us.
+  std::vector<std::shared_ptr<AresChannel>> done(idle, retired.end());
+  net::post(executor_, [done = std::move(done)] {});
+  retired.erase(idle, retired.end());
+  if (retired.size() >= retired_max) return false;
+  retired.push_back(std::move(server.channels.front()));
+  server.channels.erase(server.channels.begin());
+  return true;
 }
 
 void Servers::step(const std::shared_ptr<Walk>& walk) {

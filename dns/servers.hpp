@@ -34,6 +34,8 @@ class Servers : public std::enable_shared_from_this<Servers> {
     HostPort address;
     // Made when they are needed: a second one where a port of the first has served long enough.
     std::vector<std::shared_ptr<AresChannel>> channels;
+    // Whose port has served long enough while its queries still wait: asked no more.
+    std::vector<std::shared_ptr<AresChannel>> retired;
     std::chrono::steady_clock::time_point distrusted_until{};
   };
   struct Turn {
@@ -44,6 +46,7 @@ class Servers : public std::enable_shared_from_this<Servers> {
 
   std::deque<Turn> order() const;
   Result<std::shared_ptr<AresChannel>> channel_of(Server& server);
+  bool retire_oldest(Server& server);
   void step(const std::shared_ptr<Walk>& walk);
   void take(const std::shared_ptr<Walk>& walk, Turn turn, Outcome outcome);
 

@@ -35,7 +35,7 @@ SourceAnswer failure_of(Error error, bool name_missing) {
 Awaitable<SourceAnswer> ask(Resolver& resolver, std::weak_ptr<char> alive, Permit permit,
                             std::chrono::steady_clock::time_point deadline,
                             std::chrono::seconds ttl_min, std::chrono::seconds ttl_max) {
-  Result<VettedAddresses> vetted = co_await resolver.resolve(permit, deadline);
+  Result<VettedAddresses> vetted = co_await resolver.resolve(permit, deadline, Asker::dns_client);
   if (!vetted) {
     Error error = std::move(vetted.error());
     const bool missing = error.code == ErrorCode::name_not_found && !alive.expired() &&

@@ -59,6 +59,7 @@ class Connection : public Pooled {
                               const http::RequestHead* head, Peek peek = Peek::behind);
   Awaitable<bool> begins_with_socks();
   Awaitable<Next> serve_socks();
+  SessionPtr session_of_everybody() const;
   Awaitable<std::optional<Problem>> greet_socks(Trail& trail);
   Awaitable<Next> refuse_socks(Trail& trail, const Problem& problem);
   template <class Message>

@@ -19,13 +19,18 @@ Problem refused(int status, Reason reason, std::string detail, std::string fix) 
   return problem;
 }
 
+// The token is right all the same: the client is told by the reply, and may try again.
+bool over_limit(const Problem& problem) {
+  return problem.reason == Reason::limit;
+}
+
 socks5::Reply reply_for(const Problem& problem) {
   if (problem.error_token == "dns_error") return socks5::Reply::host_unreachable;
   if (problem.error_token == "connection_refused") return socks5::Reply::connection_refused;
   if (problem.status == 504) return socks5::Reply::ttl_expired;
   if (problem.status == 501) return socks5::Reply::command_not_supported;
   if (problem.status == 400) return socks5::Reply::address_type_not_supported;
-  if (problem.status >= 500) return socks5::Reply::general_failure;
+  if (problem.status >= 500 || over_limit(problem)) return socks5::Reply::general_failure;
   return socks5::Reply::not_allowed;
 }
 
@@ -66,14 +71,18 @@ Awaitable<Result<Message>> Connection::read_socks(
   }
 }
 
+// Whose rules hold for clients that show no token; null where they must show one.
+SessionPtr Connection::session_of_everybody() const {
+  if (own_) return own_;
+  return worker_.settings().no_auth ? worker_.settings().main : SessionPtr();
+}
+
 // Agrees on a method and finds out whose connection it is.
 Awaitable<std::optional<Problem>> Connection::greet_socks(Trail& trail) {
   auto greeting = co_await read_socks(&socks5::parse_greeting);
   if (!greeting) co_return problem_of(greeting.error(), nullptr);
   in_.consume(greeting->size);
-  // As it is now: a reload may replace the settings while the client is waited for.
-  const SessionPtr everybodys = worker_.settings().no_auth ? worker_.settings().main : SessionPtr();
-  const bool token_needed = !own_ && !everybodys;
+  const bool token_needed = !session_of_everybody();
   socks5::Method method = socks5::Method::unacceptable;
   if (greeting->offers_password) method = socks5::Method::password;
   if (greeting->offers_none && !token_needed) method = socks5::Method::none;
@@ -84,20 +93,22 @@ Awaitable<std::optional<Problem>> Connection::greet_socks(Trail& trail) {
     co_return refused(407, Reason::no_token, "the proxy wants its session token as the password",
                       "use socks5h://nono:TOKEN@ and the proxy's address");
   }
+  // Asked again wherever the client was waited for: a reload may have changed it meanwhile.
   if (method == socks5::Method::none) {
-    if (own_) co_return bind(own_, trail);
-    co_return bind(everybodys, trail);
+    if (SessionPtr session = session_of_everybody()) co_return bind(std::move(session), trail);
+    co_return refused(407, Reason::no_token, "the proxy has come to want its session token",
+                      "connect again, with the token as the password");
   }
   auto password = co_await read_socks(&socks5::parse_password);
   if (!password) co_return problem_of(password.error(), nullptr);
   std::optional<Problem> nobody;
-  if (everybodys) {
-    nobody = bind(own_ ? own_ : everybodys, trail);
+  if (worker_.settings().no_auth && session_of_everybody()) {
+    nobody = bind(session_of_everybody(), trail);
   } else {
-    nobody = identify_by(password->password, trail);
+    nobody = identify_by(password->password, trail);  // a wrong token is refused even at own_
   }
   in_.consume(password->size);
-  const std::string verdict = socks5::password_answer(!nobody);
+  const std::string verdict = socks5::password_answer(!nobody || over_limit(*nobody));
   auto told = co_await client_->write_all(verdict);
   if (!nobody && !told) nobody = problem_of(told.error(), nullptr);
   co_return nobody;
@@ -110,7 +121,7 @@ Awaitable<Next> Connection::serve_socks() {
   auto own_trail = std::make_unique<Trail>(worker_, audit::Way::socks5);
   Trail& trail = *own_trail;
   const std::optional<Problem> nobody = co_await greet_socks(trail);
-  if (nobody) co_return co_await refuse_socks(trail, *nobody);
+  if (nobody && !over_limit(*nobody)) co_return co_await refuse_socks(trail, *nobody);
   auto request = co_await read_socks(&socks5::parse_request);
   socks_asked_ = true;
   if (!request) {
@@ -120,6 +131,7 @@ Awaitable<Next> Connection::serve_socks() {
   in_.consume(request->size);
   client_->never_expires();
   if (request->target) trail.target(*request->target);
+  if (nobody) co_return co_await refuse_socks(trail, *nobody);
   if (!request->is_connect) {
     const Problem problem =
         refused(501, Reason::bad_target, "of SOCKS5's commands only CONNECT is served", {});

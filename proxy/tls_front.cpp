@@ -82,6 +82,7 @@ Awaitable<void> TlsFront::serve(std::shared_ptr<TlsFront> front, Worker& worker,
   auto tls = co_await TlsStream::accept(std::move(tcp), std::string(), *front->context_, anyone);
   if (!tls) co_return;  // whoever does not speak TLS here has asked for nothing
   worker.metrics().tls_took(metrics::Peer::client, std::chrono::steady_clock::now() - begun);
+  if (worker.stopping()) co_return;  // as whoever waits in the backlog then
   auto pair = make_pair();
   if (!pair) co_return;
   TcpStream inside(std::move(pair->first), worker.executor(), worker.deadlines());

@@ -83,6 +83,7 @@ class Worker {
   const ProxySettings& settings() const { return *settings_; }
   SessionTable& sessions() { return table_; }
   Executor executor() { return context_.get_executor(); }
+  bool stopping() const { return stopping_; }
   Poller& poller() { return poller_; }
   Deadlines& deadlines() { return deadlines_; }
   UpstreamPool& pool() { return pool_; }

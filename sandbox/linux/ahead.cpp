@@ -82,14 +82,13 @@ Ahead Ahead::begin() {
   sigset_t before;
   sigfillset(&all);
   ::sigprocmask(SIG_SETMASK, &all, &before);
-  const pid_t child = ::fork();
+  const pid_t child = fork_to_other_core();
   if (child == 0) {
     ours.reset();  // or the other end would be held for as long as this process waits for its end
     // The namespaces are to last until the sandbox is in them: then nobody holds the other end.
     if (make(theirs.get(), parent)) receive_report(theirs.get());
     ::_exit(0);
   }
-  if (child > 0) move_to_other_core(child);
   ::sigprocmask(SIG_SETMASK, &before, nullptr);
   if (child < 0) return ahead;
   // Not by its number: where SIGCHLD is ignored that is another's as soon as it has ended.

@@ -169,10 +169,9 @@ void run_init(const Prepared& prepared, StdioPlan& stdio, int channel, int go, J
     terminal->events = jobs.write.get();
   }
 
-  pid_t command = ::fork();
+  pid_t command = fork_to_other_core();
   if (command < 0) report_and_exit(channel, {Step::start, errno, {}});
   if (command == 0) run_payload(prepared, stdio, channel, go, -1, terminal);
-  move_to_other_core(command);
 
   ::close(go);
   stdio.replacement = {};

@@ -5,9 +5,9 @@
 
 namespace nono::sandbox {
 
-// Moves a child that was just forked to a core where this process is not running, once: where it
-// may run stays as it was. A scheduler that packs work onto few cores has it wait behind us
+// fork(2), but the child begins on a core where this process is not running: where both may run
+// stays as it was. A scheduler that packs work onto few cores has one wait behind the other
 // otherwise, and what was to go on side by side goes one after the other.
-void move_to_other_core(pid_t child);
+pid_t fork_to_other_core();
 
 }  // namespace nono::sandbox

@@ -420,9 +420,8 @@ pid_t fork_launcher(Prepared& prepared, int channel, int go) {
   sigset_t all;
   sigfillset(&all);
   ::sigprocmask(SIG_SETMASK, &all, &prepared.signal_mask);
-  pid_t launcher = ::fork();
+  pid_t launcher = fork_to_other_core();
   if (launcher == 0) run_launcher(prepared, channel, go);
-  if (launcher > 0) move_to_other_core(launcher);
   int saved_errno = errno;
   ::sigprocmask(SIG_SETMASK, &prepared.signal_mask, nullptr);
   errno = saved_errno;

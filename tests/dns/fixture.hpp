@@ -90,11 +90,12 @@ class ResolverFixture {
   // One resolve() under way. Lives longer than its coroutine, or than the context's last run.
   class Waiting {
    public:
-    Waiting(ResolverFixture& fixture, Permit permit, std::chrono::milliseconds patience)
+    Waiting(ResolverFixture& fixture, Permit permit, std::chrono::milliseconds patience,
+            nono::dns::Asker asker = nono::dns::Asker::proxy)
         : context_(fixture.context), permit_(std::move(permit)) {
       fixture.make();
       auto deadline = std::chrono::steady_clock::now() + patience;
-      net::co_spawn(context_.get_executor(), run(*fixture.resolver, permit_, deadline),
+      net::co_spawn(context_.get_executor(), run(*fixture.resolver, permit_, deadline, asker),
                     [this](std::exception_ptr error, Addresses addresses) {
                       if (error) std::rethrow_exception(error);
                       result_ = std::move(addresses);
@@ -115,8 +116,10 @@ class ResolverFixture {
 
    private:
     static Awaitable<Addresses> run(nono::dns::Resolver& resolver, const Permit& permit,
-                                    std::chrono::steady_clock::time_point deadline) {
-      Result<nono::dns::VettedAddresses> vetted = co_await resolver.resolve(permit, deadline);
+                                    std::chrono::steady_clock::time_point deadline,
+                                    nono::dns::Asker asker) {
+      Result<nono::dns::VettedAddresses> vetted =
+          co_await resolver.resolve(permit, deadline, asker);
       if (!vetted) co_return tl::unexpected<Error>(vetted.error());
       co_return vetted->addresses();
     }

@@ -160,6 +160,32 @@ TEST_CASE("Past the bound of lookups in flight more names are refused, not queue
   CHECK(fixture.server.count("three.example.org") == 0);
 }
 
+TEST_CASE("Who asks by DNS leaves half of the lookups to those who have a token") {
+  ResolverFixture fixture;
+  fixture.options.lookups_max = 4;
+  fixture.server.set_fault(DnsFault::hold);
+  const auto asks = [&](const char* name) {
+    return std::make_unique<ResolverFixture::Waiting>(fixture, permit_for(name), 20s,
+                                                      dns::Asker::dns_client);
+  };
+  const auto one = asks("one.example.org"), two = asks("two.example.org");
+  fixture.context.poll();
+  const auto third = asks("three.example.org");
+  CHECK(third->finish().error().code == ErrorCode::limit);
+  ResolverFixture::Waiting mine(fixture, permit_for("mine.example.org"), 20s);
+  ResolverFixture::Waiting also(fixture, permit_for("also.example.org"), 20s);
+  fixture.context.poll();
+  CHECK(fixture.resolve("past.example.org").error().code == ErrorCode::limit);
+  REQUIRE(fixture.server.wait_for_queries(8));
+  fixture.server.release();
+  CHECK(mine.finish().error().code == ErrorCode::name_not_found);
+  CHECK(also.finish().error().code == ErrorCode::name_not_found);
+  CHECK(one->finish().error().code == ErrorCode::name_not_found);
+  CHECK(two->finish().error().code == ErrorCode::name_not_found);
+  // Their places are free again.
+  CHECK(asks("four.example.org")->finish().error().code == ErrorCode::name_not_found);
+}
+
 TEST_CASE("localhost and names under it are loopback, unasked, and refused without allow_private") {
   ResolverFixture fixture;
   fixture.server.add_a("localhost", "93.184.216.34");
