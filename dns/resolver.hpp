@@ -35,8 +35,8 @@ class VettedAddresses {
 // asking a server.
 enum class AnsweredBy : std::uint8_t { hosts_file, cache, other_lookup, asked };
 
-// Who asks, and so how much of what a resolver may do at once is theirs. Whoever speaks DNS to us has
-// shown no token, and must leave room for those who have.
+// Who asks, and so how much of what a resolver may do at once is theirs. Whoever speaks DNS to us
+// has shown no token, and must leave room for those who have.
 enum class Asker : std::uint8_t { proxy, dns_client };
 
 // One per io_context; used on that context's thread only.

@@ -63,9 +63,8 @@ Result<std::shared_ptr<AresChannel>> Servers::channel_of(Server& server) {
 // as somebody asks for such a name.
 bool Servers::retire_oldest(Server& server) {
   std::vector<std::shared_ptr<AresChannel>>& retired = server.retired;
-  const auto idle = std::partition(retired.begin(), retired.end(), [](const auto& channel) {
-    return channel->pending() > 0;
-  });
+  const auto idle = std::partition(retired.begin(), retired.end(),
+                                   [](const auto& channel) { return channel->pending() > 0; });
   // Not here: one of them may be what is calling us.
   std::vector<std::shared_ptr<AresChannel>> done(idle, retired.end());
   net::post(executor_, [done = std::move(done)] {});

@@ -119,7 +119,7 @@ class Connection : public Pooled {
   std::unique_ptr<Tunnel> tunnel_;
   ByteStream* current_;                    // what cut() closes: the socket, or TLS upon it
   std::optional<std::uint16_t> own_port_;  // asked for when first wanted
-  bool admitted_ = false;  // the session's limits had room for this connection
+  bool admitted_ = false;                  // the session's limits had room for this connection
   bool first_ = true;
   bool waiting_ = false;  // for a request's first byte
   bool leaving_ = false;

@@ -299,9 +299,9 @@ Awaitable<Result<void>> exchange_once(RequestContext& context, const http::Reque
   RequestHooks hooks(judged.redactor, std::move(guard), watch, context.worker.metrics(),
                      via_name(context.worker), judged.parent);
   const http::ExchangeTimes times = times_of(session.limits());
-  auto exchanged = co_await http::exchange(context.worker.poller(), context.client, context.client_in, head, judged.upgrade,
-                                           *context.upstream.stream, context.upstream.in,
-                                           session.head_limits(), times, hooks, result);
+  auto exchanged = co_await http::exchange(
+      context.worker.poller(), context.client, context.client_in, head, judged.upgrade,
+      *context.upstream.stream, context.upstream.in, session.head_limits(), times, hooks, result);
   trail.moved(result.bytes_to_upstream, result.bytes_to_client);
   trail.status(result.status);
   if (!exchanged && watch.client_left()) {
@@ -363,7 +363,8 @@ Awaitable<Next> serve_request(RequestContext& context, PermittedRequest& request
   if (parent != nullptr) address_to_parent(head, *parent, target);
   const Leg leg = request.tls ? Leg::https : Leg::http;
   const UpstreamPlace place = place_of(session, request.permit, leg);
-  co_await turn_of_others(context.worker.poller());  // no later: what is quiet now may be closed then
+  co_await turn_of_others(
+      context.worker.poller());  // no later: what is quiet now may be closed then
   bool kept = context.upstream.usable_for(place) ||
               context.worker.pool().take(session, place, context.upstream);
   metrics::Metrics& metrics = context.worker.metrics();

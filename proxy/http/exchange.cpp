@@ -395,8 +395,8 @@ Awaitable<Result<void>> exchange(Poller& poller, ByteStream& client, InputBuffer
                                  ByteStream& upstream, InputBuffer& upstream_in,
                                  const HeadLimits& limits, const ExchangeTimes& times,
                                  ExchangeHooks& hooks, ExchangeResult& result) {
-  Exchange one(poller, client, client_in, request, upgrade, upstream, upstream_in, limits, times, hooks,
-               result);
+  Exchange one(poller, client, client_in, request, upgrade, upstream, upstream_in, limits, times,
+               hooks, result);
   if (upstream_in.empty() && !has_body(request)) co_return co_await one.run_straight(0);
   co_return co_await one.run();
 }

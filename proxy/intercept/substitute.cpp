@@ -131,7 +131,7 @@ struct Presented {
   bool has_query = false;
   std::vector<Parameter> parameters;
   std::optional<PathSlot> slot;
-  std::string basic;  // the pair that holds the phantom, where Basic was used
+  std::string basic;             // the pair that holds the phantom, where Basic was used
   bool field_elsewhere = false;  // a field that is not the key's own place holds the phantom
   bool phantom = false, foreign = false, garbage = false;
 

@@ -188,8 +188,9 @@ TEST_CASE("SOCKS5 that comes a byte at a time is understood, and half of it is l
 // Runs Python with the proxy's address, port and pid, and further words.
 Finished scripted(Proxy& proxy, const Stage& stage, const std::string& script,
                   std::vector<std::string> words) {
-  words.insert(words.begin(), {"/usr/bin/python3", "-c", script, stage.address(),
-                               std::to_string(proxy.port()), std::to_string(proxy.process().pid())});
+  words.insert(words.begin(),
+               {"/usr/bin/python3", "-c", script, stage.address(), std::to_string(proxy.port()),
+                std::to_string(proxy.process().pid())});
   return run({words, plain_environment("/"), "/", {}, ""});
 }
 
@@ -197,34 +198,34 @@ TEST_CASE("who is late with a password has the rules of now, not those of the gr
   const auto stage = Stage::make();
   if (!stage) return;
   const auto rules = [&](const std::string& host) {
-    return "auth: {required: false}\nreload: cut\nreload_on_change: false\nnetwork: {allow_domain: [" +
-           host + "]}\n";
+    return "reload: cut\nreload_on_change: false\nnetwork: {allow_domain: [" + host + "]}\n";
   };
   const std::string config = stage->project_file("nono.yaml", rules("example.com"));
-  Proxy proxy(*stage, {"--config", config});
-  const Finished done = scripted(proxy, *stage,
-                                 "import os,signal,socket,struct,sys,time\n"
-                                 "at=(sys.argv[1],int(sys.argv[2]))\n"
-                                 "request=b'\\5\\1\\0\\3\\x0bexample.com\\0P'\n"
-                                 "def reply(s,start):\n"
-                                 "  s.settimeout(20); s.sendall(start); out=b''\n"
-                                 "  while len(out)<4:\n"
-                                 "    d=s.recv(100)\n"
-                                 "    if not d: break\n"
-                                 "    out+=d\n"
-                                 "  return out\n"
-                                 "late=socket.create_connection(at,20); late.sendall(b'\\5\\1\\2')\n"
-                                 "print(late.recv(2))\n"
-                                 "open(sys.argv[4],'w').write(sys.argv[5])\n"
-                                 "os.kill(int(sys.argv[3]),signal.SIGHUP)\n"
-                                 "for _ in range(200):\n"
-                                 "  new=socket.create_connection(at,20)\n"
-                                 "  now=reply(new,b'\\5\\1\\0'+request); new.close()\n"
-                                 "  if now[3:4]!=b'\\0': break\n"
-                                 "  time.sleep(0.05)\n"
-                                 "print('new',now[:4])\n"
-                                 "print('late',reply(late,b'\\1\\1a\\1b'+request)[:4])\n",
-                                 {config, rules("other.example")});
+  Proxy proxy(*stage, {"--config", config, "--no-auth"});
+  const Finished done =
+      scripted(proxy, *stage,
+               "import os,signal,socket,struct,sys,time\n"
+               "at=(sys.argv[1],int(sys.argv[2]))\n"
+               "request=b'\\5\\1\\0\\3\\x0bexample.com\\0P'\n"
+               "def reply(s,start):\n"
+               "  s.settimeout(20); s.sendall(start); out=b''\n"
+               "  while len(out)<4:\n"
+               "    d=s.recv(100)\n"
+               "    if not d: break\n"
+               "    out+=d\n"
+               "  return out\n"
+               "late=socket.create_connection(at,20); late.sendall(b'\\5\\1\\2')\n"
+               "print(late.recv(2))\n"
+               "open(sys.argv[4],'w').write(sys.argv[5])\n"
+               "os.kill(int(sys.argv[3]),signal.SIGHUP)\n"
+               "for _ in range(200):\n"
+               "  new=socket.create_connection(at,20)\n"
+               "  now=reply(new,b'\\5\\1\\0'+request); new.close()\n"
+               "  if now[3:4]!=b'\\0': break\n"
+               "  time.sleep(0.05)\n"
+               "print('new',now[:4])\n"
+               "print('late',reply(late,b'\\1\\1a\\1b'+request)[:4])\n",
+               {config, rules("other.example")});
   INFO(done.err);
   CHECK_THAT(done.out, Contains("new b'\\x05\\x00\\x05\\x02'"));
   CHECK_THAT(done.out, Contains("late b'\\x01\\x00\\x05\\x02'"));

@@ -150,23 +150,24 @@ TEST_CASE("a handshake that ends after the proxy was told to stop opens nothing"
   const auto stage = Stage::make();
   if (!stage) return;
   TlsScene scene(*stage, {"--drain-time", "20s"});
-  const Finished late = run({{"/usr/bin/python3", "-c",
-                              "import os,signal,socket,ssl,sys,time\n"
-                              "s=socket.create_connection((sys.argv[1],int(sys.argv[2])),20)\n"
-                              "time.sleep(0.3)\n"
-                              "os.kill(int(sys.argv[3]),signal.SIGTERM); time.sleep(0.5)\n"
-                              "c=ssl.create_default_context(cafile=sys.argv[4])\n"
-                              "try:\n"
-                              "  t=c.wrap_socket(s,server_hostname=sys.argv[1])\n"
-                              "  t.sendall(b'CONNECT example.com:80 HTTP/1.1\\r\\nHost: example.com:80\\r\\n\\r\\n')\n"
-                              "  print('got',t.recv(100))\n"
-                              "except OSError as e: print('closed',e)\n",
-                              stage->address(), std::to_string(scene.proxy().port()),
-                              std::to_string(scene.proxy().process().pid()), stage->ca_file()},
-                             plain_environment("/"),
-                             "/",
-                             {},
-                             ""});
+  const Finished late = run(
+      {{"/usr/bin/python3", "-c",
+        "import os,signal,socket,ssl,sys,time\n"
+        "s=socket.create_connection((sys.argv[1],int(sys.argv[2])),20)\n"
+        "time.sleep(0.3)\n"
+        "os.kill(int(sys.argv[3]),signal.SIGTERM); time.sleep(0.5)\n"
+        "c=ssl.create_default_context(cafile=sys.argv[4])\n"
+        "try:\n"
+        "  t=c.wrap_socket(s,server_hostname=sys.argv[1])\n"
+        "  t.sendall(b'CONNECT example.com:80 HTTP/1.1\\r\\nHost: example.com:80\\r\\n\\r\\n')\n"
+        "  print('got',t.recv(100))\n"
+        "except OSError as e: print('closed',e)\n",
+        stage->address(), std::to_string(scene.proxy().port()),
+        std::to_string(scene.proxy().process().pid()), stage->ca_file()},
+       plain_environment("/"),
+       "/",
+       {},
+       ""});
   INFO(late.out << late.err);
   CHECK((late.out == "got b''\n" || StartsWith("closed").match(late.out)));
   const auto begun = std::chrono::steady_clock::now();

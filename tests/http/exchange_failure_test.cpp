@@ -173,8 +173,9 @@ TEST_CASE("a stale upstream is told from a failing one, and the same request can
   fresh.when_written("hello",
                      [&] { fresh.receive("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"); });
   ExchangeResult result;
-  REQUIRE(run_coroutine(scene.io, exchange(net::use_service<Poller>(scene.io), scene.client, scene.client_in, scene.request, "", fresh,
-                                           scene.upstream_in, limits, times, scene.hooks, result)));
+  REQUIRE(run_coroutine(
+      scene.io, exchange(scene.poller, scene.client, scene.client_in, scene.request, "", fresh,
+                         scene.upstream_in, limits, times, scene.hooks, result)));
   CHECK(fresh.written() == post("hello"));
   CHECK(result.client_reusable);
 

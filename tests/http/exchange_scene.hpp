@@ -58,6 +58,7 @@ struct Scene {
   net::io_context io{1};
   FakeStream client{io.get_executor()};
   FakeStream upstream{io.get_executor()};
+  Poller& poller = net::use_service<Poller>(io);
   InputBuffer client_in, upstream_in;
   Hooks hooks;
   ExchangeResult result;
@@ -74,8 +75,8 @@ struct Scene {
   }
   Result<void> again() {
     result = ExchangeResult{};
-    return run_coroutine(io, exchange(net::use_service<Poller>(io), client, client_in, request, upgrade, upstream, upstream_in,
-                                      limits, times, hooks, result));
+    return run_coroutine(io, exchange(poller, client, client_in, request, upgrade, upstream,
+                                      upstream_in, limits, times, hooks, result));
   }
   // The upstream sends `response` once it has been sent `text`.
   void answer(const std::string& text, const std::string& response) {

@@ -29,6 +29,7 @@ struct Pair {
 
 struct Wires {
   net::io_context io{1};
+  Poller& poller = net::use_service<Poller>(io);
   Deadlines deadlines{io.get_executor()};
   Pair client{io, deadlines};
   Pair upstream{io, deadlines};
@@ -45,8 +46,8 @@ struct Wires {
   Awaitable<Result<void>> forward() {
     auto head = co_await read_request_head(*client.near, client_in, limits);
     if (!head) co_return fail(head.error());
-    co_return co_await exchange(net::use_service<Poller>(io), *client.near, client_in, *head, "", *upstream.near, upstream_in,
-                                limits, times, hooks, result);
+    co_return co_await exchange(poller, *client.near, client_in, *head, "", *upstream.near,
+                                upstream_in, limits, times, hooks, result);
   }
   std::string client_has() {
     std::string bytes(100'000, '\0');
@@ -163,7 +164,7 @@ TEST_CASE("over sockets: a deadline ends the wait for an answer and leaves the c
   auto forward = [&]() -> Awaitable<Result<void>> {
     auto head = co_await read_request_head(*wires.client.near, wires.client_in, limits);
     if (!head) co_return fail(head.error());
-    co_return co_await exchange(net::use_service<Poller>(wires.io), *wires.client.near, wires.client_in, *head, "",
+    co_return co_await exchange(wires.poller, *wires.client.near, wires.client_in, *head, "",
                                 *wires.upstream.near, wires.upstream_in, limits, brief, wires.hooks,
                                 wires.result);
   };

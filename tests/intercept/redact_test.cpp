@@ -269,8 +269,8 @@ TEST_CASE("requests ask only for what can be redacted") {
 TEST_CASE("pieces that pass unread are those that would come out as they are, at once") {
   const LoadedCredential credential = openai();
   const Redactor redactor(credential);
-  const std::string body = "sk-l " + std::string(100, 's') + key.substr(0, 10) + " x " + key + " y " +
-                           base64_encode("u:" + key) + key.substr(0, key.size() - 1);
+  const std::string body = "sk-l " + std::string(100, 's') + key.substr(0, 10) + " x " + key +
+                           " y " + base64_encode("u:" + key) + key.substr(0, key.size() - 1);
   for (std::size_t split = 0; split <= body.size(); ++split) {
     CAPTURE(split);
     const auto shortened = filter_of(redactor, response());
