@@ -132,8 +132,9 @@ std::optional<Run> exchange_once(std::string_view client_bytes, std::string_view
   Hooks hooks;
   hooks.filtered = filtered;
   const ExchangeTimes times;
-  const auto outcome = run_coroutine(io, exchange(client, client_in, run.request, upgrade, upstream,
-                                                  upstream_in, limits, times, hooks, run.result));
+  const auto outcome =
+      run_coroutine(io, exchange(net::use_service<Poller>(io), client, client_in, run.request,
+                                 upgrade, upstream, upstream_in, limits, times, hooks, run.result));
   run.ok = outcome.has_value();
   run.view = read_responses(client.written(), run.request.method);
   run.upstream_got = upstream.written();
