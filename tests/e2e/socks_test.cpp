@@ -221,7 +221,7 @@ TEST_CASE("who is late with a password has the rules of now, not those of the gr
                "for _ in range(200):\n"
                "  new=socket.create_connection(at,20)\n"
                "  now=reply(new,b'\\5\\1\\0'+request); new.close()\n"
-               "  if now[3:4]!=b'\\0': break\n"
+               "  if now[3:4]==b'\\2': break\n"
                "  time.sleep(0.05)\n"
                "print('new',now[:4])\n"
                "print('late',reply(late,b'\\1\\1a\\1b'+request)[:4])\n",
