@@ -42,6 +42,23 @@ TEST_CASE("the command's exit code is nono's") {
   }
 }
 
+TEST_CASE("the command is scheduled as its caller was") {
+  const auto stage = Stage::make();
+  if (!stage) return;
+  const std::string ask =
+      "import os; print(os.sched_getscheduler(0), len(os.sched_getaffinity(0)), os.nice(0))";
+  const Finished bare = run({{"/usr/bin/python3", "-c", ask}, plain_environment("/"), "/", {}, ""});
+  for (const std::vector<std::string>& network :
+       {std::vector<std::string>{}, {"--allow-domain", "example.com"}}) {
+    std::vector<std::string> arguments = {"run", "--allow-cwd"};
+    arguments.insert(arguments.end(), network.begin(), network.end());
+    arguments.insert(arguments.end(), {"--", "/usr/bin/python3", "-c", ask});
+    const Finished inside = run(stage->nono(arguments));
+    INFO(inside.err);
+    CHECK(inside.out == bare.out);
+  }
+}
+
 TEST_CASE("a command that a signal ends gives 128 and the signal") {
   const auto stage = Stage::make();
   if (!stage) return;
