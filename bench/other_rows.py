@@ -6,7 +6,7 @@ import time
 
 import peers
 from process import CORES, LOAD_CORE, Failed, Process, pinned
-from rows import TUNNELS, forward_way, there_and_back, tunnel_way
+from rows import TUNNELS, forward_way, there_and_back, through, tunnel_way
 
 
 def idle(bench, tunnels):
@@ -93,8 +93,7 @@ def workers(bench):
     what the second one costs is the machine's: fuller cores, and fewer events at once for each."""
     def haproxy(threads, host):
         command, listens = peers.haproxy_by_threads(bench.folder, threads, host)
-        way = ["--way", "relay", "--proxy", listens, "--origin", f"{peers.ORIGIN[0]}:{peers.ORIGIN[1]}", "--origins", str(peers.ORIGINS)]
-        return Process(f"haproxy with {threads}", command, bench.folder, listens, cores=CORES), way
+        return Process(f"haproxy with {threads}", command, bench.folder, listens, cores=CORES), through("relay", listens)
 
     others = {}
     if bench.wanted("haproxy") and bench.available("haproxy"):

@@ -143,8 +143,17 @@ class Bench:
         return result
 
 
+def to_origins():
+    return ["--origin", f"{peers.ORIGIN[0]}:{peers.ORIGIN[1]}", "--origins", str(peers.ORIGINS)]
+
+
+def through(way, address):
+    """Tunnels to all origins by what listens at `address`."""
+    return ["--way", way, "--proxy", address, *to_origins()]
+
+
 def tunnel_way(name, own):
-    origin = ["--origin", f"{peers.ORIGIN[0]}:{peers.ORIGIN[1]}", "--origins", str(peers.ORIGINS)]
+    origin = to_origins()
     if name == "direct":
         return ["--way", "direct", *origin]
     if own:
@@ -154,7 +163,7 @@ def tunnel_way(name, own):
                     "haproxy": ("127.79.0.5:8887", "relay"), "nginx": ("127.79.0.6:8887", "relay"),
                     "trafficserver": ("127.79.0.7:8888", "connect"), "tinyproxy": ("127.79.0.2:8888", "connect"),
                     "squid": ("127.79.0.3:8888", "connect")}[name]
-    return ["--way", way, "--proxy", address, *origin]
+    return through(way, address)
 
 
 def forward_way(name, own):

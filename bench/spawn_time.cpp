@@ -1,7 +1,7 @@
 // Wall time of starting commands, interleaved: their medians in microseconds, as a JSON list. Every
 // other round is the other way round: the kernel takes namespaces down after the command's end, at
-// the cost of whoever comes next. Usage: bench_spawn_time ROUNDS command... --- command... [---
-// command...]
+// the cost of whoever comes next.
+// Usage: bench_spawn_time ROUNDS command... --- command... [--- command...]
 
 #include <fcntl.h>
 #include <spawn.h>

@@ -79,11 +79,11 @@ class Core : public std::enable_shared_from_this<Core> {
     auto running = lookups_.find(name);
     by = running != lookups_.end() ? AnsweredBy::other_lookup : AnsweredBy::asked;
     if (running != lookups_.end()) return running->second.lookup;
-    const bool full = asker == Asker::dns_client ? of_dns_clients_ >= options_.lookups_max / 2
-                                                 : lookups_.size() >= options_.lookups_max;
-    if (full) {
-      const std::size_t most = asker == Asker::dns_client ? of_dns_clients_ : lookups_.size();
-      return fail(ErrorCode::limit, fmt::format("{} names are being looked up already", most),
+    const bool all_taken = lookups_.size() >= options_.lookups_max;
+    const bool half_taken = of_dns_clients_ >= options_.lookups_max / 2;
+    if (all_taken || (asker == Asker::dns_client && half_taken)) {
+      return fail(ErrorCode::limit,
+                  fmt::format("{} names are being looked up already", lookups_.size()),
                   "try again");
     }
     Result<std::shared_ptr<Servers>> servers = current_servers();

@@ -112,11 +112,11 @@ bool lives_on(const Said& said, bool http_1_0) {
 // What a URI's authority may not have; names and ports are judged where they are used.
 const char* wrong_host(const std::string& host) {
   if (host.empty()) return nullptr;
-  const bool all = std::all_of(host.begin(), host.end(), [](char c) {
-    return c > 0x20 && c < 0x7f && c != '/' && c != '?' && c != '#' && c != '@' && c != '\\' &&
-           c != ',' && c != '"' && c != '<' && c != '>';
+  const bool more = std::any_of(host.begin(), host.end(), [](char c) {
+    return c == '/' || c == '?' || c == '#' || c == '@' || c == '\\' || c == ',' || c == '"' ||
+           c == '<' || c == '>';
   });
-  return all ? nullptr : "the Host field is not a host";
+  return lexical::is_visible(host) && !more ? nullptr : "the Host field is not a host";
 }
 
 bool never_has_body(int status, std::string_view request_method) {

@@ -7,6 +7,7 @@
 #include "proxy/intercept/field_values.hpp"
 #include "proxy/intercept/inflate.hpp"
 #include "proxy/intercept/websocket.hpp"
+#include "proxy/net/frame_pool.hpp"
 
 namespace nono::intercept {
 

@@ -153,6 +153,10 @@ TEST_CASE("Past the bound of lookups in flight more names are refused, not queue
   auto third = fixture.resolve("three.example.org");
   REQUIRE_FALSE(third);
   CHECK(third.error().code == ErrorCode::limit);
+  // Half of the places are for DNS clients only as long as there are any.
+  ResolverFixture::Waiting by_dns(fixture, permit_for("four.example.org"), 20s,
+                                  dns::Asker::dns_client);
+  CHECK(by_dns.finish().error().code == ErrorCode::limit);
   REQUIRE(fixture.server.wait_for_queries(4));
   fixture.server.release();
   CHECK(one.finish().error().code == ErrorCode::name_not_found);

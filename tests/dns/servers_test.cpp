@@ -2,7 +2,6 @@
 
 #include <list>
 #include <map>
-#include <set>
 
 #include "tests/dns/fixture.hpp"
 

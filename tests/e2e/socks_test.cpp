@@ -204,7 +204,7 @@ TEST_CASE("who is late with a password has the rules of now, not those of the gr
   Proxy proxy(*stage, {"--config", config, "--no-auth"});
   const Finished done =
       scripted(proxy, *stage,
-               "import os,signal,socket,struct,sys,time\n"
+               "import os,signal,socket,sys,time\n"
                "at=(sys.argv[1],int(sys.argv[2]))\n"
                "request=b'\\5\\1\\0\\3\\x0bexample.com\\0P'\n"
                "def reply(s,start):\n"
