@@ -27,9 +27,11 @@ std::list<ResolverFixture::Waiting> all_waiting(ResolverFixture& fixture, std::s
     const std::string name = "n" + std::to_string(i) + ".example.org";
     fixture.server.add_a(name, "93.184.216.34");
     all.emplace_back(fixture, permit_for(name), 20s);
+    // In lots, for a socket's receive buffer holds fewer datagrams than are sent here in all.
+    if ((i + 1) % 50 != 0 && i + 1 != names) continue;
+    fixture.context.poll();
+    REQUIRE(fixture.server.wait_for_queries(2 * (i + 1)));
   }
-  fixture.context.poll();
-  REQUIRE(fixture.server.wait_for_queries(2 * names));
   return all;
 }
 
