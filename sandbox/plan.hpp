@@ -149,6 +149,10 @@ class SandboxChannel {
   // False where any program of the machine can reach the sockets, so that a token has to identify
   // ours.
   virtual bool listeners_are_private() const { return true; }
+  // The command has our own terminal and is in our job. Once it was stopped, this process is, too
+  // (SIGSTOP): take SIGTSTP then, or a shell goes on before the command has let go of the terminal,
+  // and the two read each other's lines.
+  virtual bool shares_terminal() const { return false; }
   // Readable or hung up once wait() will not block; owned by this.
   virtual int ended_fd() const = 0;
   // Before go(): variables of the plan's environment that the command is not to get after all. An
@@ -156,8 +160,10 @@ class SandboxChannel {
   virtual Result<void> withhold(const std::vector<std::string>& names);
   virtual Result<void> go() = 0;  // lets the command start
   // Forwards a signal to the command. A terminal's signals (Ctrl-C, Ctrl-Z) reach it anyway:
-  // forward what another process sent to us (si_code <= 0), SIGCONT among it.
+  // forward what another process sent to us (si_code <= 0), SIGCONT among it, unless it came from
+  // the sandbox: that says what the command did already.
   virtual Result<void> signal(int number) = 0;
+  virtual bool is_ours(pid_t sender) const = 0;
 
   // Sockets for connections towards the command's own servers: TCP, made inside the sandbox's
   // network namespace once the command runs. Each one that was asked for is brought, or said not to

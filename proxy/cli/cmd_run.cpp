@@ -56,11 +56,19 @@ int dry_run(const RunOptions& options, const RunPlan& plan) {
   return 0;
 }
 
+Result<Signals> take_signals(const sandbox::SandboxChannel& channel) {
+  std::vector<int> numbers = {SIGINT,   SIGTERM, SIGHUP,  SIGQUIT,
+                              SIGWINCH, SIGUSR1, SIGUSR2, SIGCONT};
+  if (channel.shares_terminal()) numbers.push_back(SIGTSTP);
+  return Signals::take(numbers);
+}
+
 void forward(const Signals& signals, sandbox::SandboxChannel& channel) {
   while (const std::optional<ReceivedSignal> signal = signals.next()) {
     // A terminal's signals reach the command by themselves: it is in our process group, or has the
     // keys of its own terminal.
-    if (signal->from_process) (void)channel.signal(signal->number);
+    if (!signal->from_process || channel.is_ours(signal->sender)) continue;
+    (void)channel.signal(signal->number);
   }
 }
 
@@ -242,8 +250,7 @@ int run_command(const RunOptions& options, const UserContext& user) {
     return complain(channel.error(), ours ? exit_error : exit_no_sandbox);
   }
   harden_process();
-  const Result<Signals> signals =
-      Signals::take({SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGUSR1, SIGUSR2, SIGCONT});
+  const Result<Signals> signals = take_signals(**channel);
   if (!signals) return complain(signals.error());
   int exit_code = exit_error;
   if (plan->config.network.mode == NetworkMode::filtered) {

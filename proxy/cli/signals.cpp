@@ -7,7 +7,7 @@
 
 namespace nono::cli {
 
-Result<Signals> Signals::take(std::initializer_list<int> numbers) {
+Result<Signals> Signals::take(const std::vector<int>& numbers) {
   sigset_t set;
   ::sigemptyset(&set);
   for (const int number : numbers) ::sigaddset(&set, number);
@@ -24,7 +24,8 @@ std::optional<ReceivedSignal> Signals::next() const {
   signalfd_siginfo info = {};
   if (::read(fd_.get(), &info, sizeof info) != static_cast<ssize_t>(sizeof info))
     return std::nullopt;
-  return ReceivedSignal{static_cast<int>(info.ssi_signo), info.ssi_code <= 0};
+  return ReceivedSignal{static_cast<int>(info.ssi_signo), info.ssi_code <= 0,
+                        static_cast<pid_t>(info.ssi_pid)};
 }
 
 }  // namespace nono::cli

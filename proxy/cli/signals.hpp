@@ -1,8 +1,10 @@
 #pragma once
 // Signals as readable events: blocked for the process and read from a signalfd.
 
-#include <initializer_list>
+#include <sys/types.h>
+
 #include <optional>
+#include <vector>
 
 #include "config/base/error.hpp"
 #include "config/base/fd.hpp"
@@ -12,13 +14,14 @@ namespace nono::cli {
 struct ReceivedSignal {
   int number = 0;
   bool from_process = false;  // another process sent it; false: the kernel, for a terminal's key
+  pid_t sender = 0;           // where a process of our own pid namespace sent it
 };
 
 class Signals {
  public:
   // Blocks `numbers` in this thread and those it starts later, and ignores SIGPIPE. After a fork
   // whose child must not inherit that, before any thread.
-  static Result<Signals> take(std::initializer_list<int> numbers);
+  static Result<Signals> take(const std::vector<int>& numbers);
   int fd() const { return fd_.get(); }
   // The next one that is there; does not block.
   std::optional<ReceivedSignal> next() const;

@@ -98,9 +98,11 @@ std::optional<Report> receive_report(int channel, int flags) {
   message.msg_control = control.data();
   message.msg_controllen = control.size();
   ssize_t size = -1;
+  // ECONNRESET comes once, where the other side has ended and left a request of ours unread: what
+  // it said before that is still there.
   do {
     size = ::recvmsg(channel, &message, MSG_CMSG_CLOEXEC | flags);
-  } while (size < 0 && errno == EINTR);
+  } while (size < 0 && (errno == EINTR || errno == ECONNRESET));
 
   Report report;
   if (size > 0) report.fds = take_fds(message);  // owned even if the rest is refused below

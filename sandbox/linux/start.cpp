@@ -55,6 +55,7 @@ class LinuxChannel final : public SandboxChannel {
 
   SandboxSockets take_sockets() override { return std::move(sockets_); }
   std::shared_ptr<RegisteredPorts> registered_ports() const override { return ports_; }
+  bool shares_terminal() const override { return shares_terminal_; }
   std::vector<std::string> warnings() const override { return warnings_; }
   // What the notify backend made in our own namespace.
   void hold(NotifyPrepared& notify) {
@@ -62,6 +63,7 @@ class LinuxChannel final : public SandboxChannel {
     ports_ = notify.ports;
     private_tmp_ = std::move(notify.private_tmp);
     warnings_ = notify.warnings;
+    shares_terminal_ = true;
   }
   void hold(Ahead ahead, bool processes_counted) {
     ahead_ = std::move(ahead);
@@ -77,6 +79,7 @@ class LinuxChannel final : public SandboxChannel {
   Result<void> send_ruleset(const std::vector<LandlockRule>& rules);
   Result<void> go() override;
   Result<void> signal(int number) override;
+  bool is_ours(pid_t sender) const override { return sender > 0 && sender == launcher_; }
   int inner_sockets_fd() const override { return channel_.get(); }
   bool ask_for_inner_socket(bool v6) override;
   InnerSocket take_inner_socket() override;
@@ -120,6 +123,7 @@ class LinuxChannel final : public SandboxChannel {
   bool all_gone_ = false;          // I has said so: L and I alone are left
   bool launcher_finishes_ = true;  // L has to do something after that
   std::shared_ptr<RegisteredPorts> ports_;
+  bool shares_terminal_ = false;
   PrivateTmp private_tmp_;
   std::vector<std::string> warnings_;
   SandboxPlan denying_plan_;  // of the plan, what tells denied from not granted

@@ -107,6 +107,7 @@ class MacChannel final : public SandboxChannel {
   int ended_fd() const override { return ended_.get(); }
   Result<void> go() override;
   Result<void> signal(int number) override;
+  bool is_ours(pid_t sender) const override { return sender > 0 && sender == launcher_; }
   Result<ExitStatus> wait() override;
 
  private:

@@ -1,20 +1,9 @@
 // On a terminal: the command has one of its own, which behaves like the user's, and the user's is
 // as before when the command has stopped or ended.
 
-#include <fcntl.h>
-#include <grp.h>
 #include <poll.h>
-#include <pty.h>
-#include <sys/ioctl.h>
-#include <sys/wait.h>
-#include <termios.h>
-#include <unistd.h>
 
-#include <algorithm>
-#include <catch2/catch.hpp>
-#include <csignal>
-
-#include "tests/support/stage.hpp"
+#include "tests/e2e/screen.hpp"
 
 namespace nono::testing {
 namespace {
@@ -22,139 +11,6 @@ namespace {
 using Catch::Matchers::Contains;
 
 const std::vector<std::optional<uid_t>> users = {std::nullopt, ordinary_user};
-
-// A terminal with a process that leads its session. The test holds both sides, so that settings can
-// be looked at after the end.
-class Screen {
- public:
-  explicit Screen(const Command& command) {
-    int master = -1;
-    int slave = -1;
-    winsize size = {24, 80, 0, 0};
-    REQUIRE(::openpty(&master, &slave, nullptr, nullptr, &size) == 0);
-    master_ = UniqueFd(master);
-    slave_ = UniqueFd(slave);
-    ::fcntl(master, F_SETFD, FD_CLOEXEC);
-    ::fcntl(slave, F_SETFD, FD_CLOEXEC);
-    ::fcntl(master, F_SETFL, O_NONBLOCK);
-    REQUIRE(::tcgetattr(slave, &before_) == 0);
-    pid_ = ::fork();
-    if (pid_ == 0) become(command, slave);
-  }
-  ~Screen() {
-    if (pid_ > 0) {
-      ::kill(-pid_, SIGKILL);
-      ::kill(pid_, SIGKILL);
-      ::waitpid(pid_, nullptr, 0);
-    }
-  }
-  Screen(const Screen&) = delete;
-  Screen& operator=(const Screen&) = delete;
-
-  // True once `text` was shown after what the last call found.
-  bool shows(const std::string& text, std::chrono::milliseconds at_most = 20s) {
-    return eventually(
-        [&] {
-          read();
-          std::size_t at = shown_.find(text, seen_);
-          if (at != std::string::npos) seen_ = at + text.size();
-          return at != std::string::npos;
-        },
-        at_most);
-  }
-
-  // Whether another job than the leader's has the terminal, and is not stopped.
-  bool runs_a_job() const {
-    const pid_t job = ::tcgetpgrp(master_.get());
-    if (job <= 0 || job == pid_) return false;
-    const std::string stat = read_file("/proc/" + std::to_string(job) + "/stat");
-    const std::size_t name_end = stat.rfind(") ");
-    return name_end != std::string::npos && stat[name_end + 2] != 'T';
-  }
-
-  // All of it, while what comes back is read as well.
-  void type(std::string_view text) {
-    while (!text.empty()) {
-      ssize_t size = ::write(master_.get(), text.data(), std::min<std::size_t>(text.size(), 4096));
-      if (size > 0) text.remove_prefix(static_cast<std::size_t>(size));
-      if (size < 0) pause_between_polls();
-      read();
-    }
-  }
-
-  // How the leader ended, as a shell says it; -1 when the time is over.
-  int end() {
-    int status = 0;
-    bool ended = eventually([&] {
-      read();
-      return ::waitpid(pid_, &status, WNOHANG) == pid_;
-    });
-    if (!ended) return -1;
-    pid_ = -1;
-    read();
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  }
-
-  termios settings() const {
-    termios now = {};
-    ::tcgetattr(slave_.get(), &now);
-    return now;
-  }
-  bool is_raw() const { return (settings().c_lflag & (ICANON | ECHO | ISIG)) == 0; }
-  bool is_as_before() const {
-    termios now = settings();
-    return now.c_lflag == before_.c_lflag && now.c_iflag == before_.c_iflag &&
-           now.c_oflag == before_.c_oflag && now.c_cflag == before_.c_cflag;
-  }
-  void resize(unsigned short rows, unsigned short columns) const {
-    winsize size = {rows, columns, 0, 0};
-    ::ioctl(master_.get(), TIOCSWINSZ, &size);
-  }
-  void hang_up() {
-    slave_.reset();
-    master_.reset();
-  }
-  const std::string& shown() const { return shown_; }
-  pid_t leader() const { return pid_; }
-
- private:
-  [[noreturn]] static void become(const Command& command, int slave) {
-    ::setsid();
-    ::ioctl(slave, TIOCSCTTY, 0);
-    for (int fd = 0; fd < 3; ++fd) ::dup2(slave, fd);
-    if (command.user && (::setgroups(0, nullptr) != 0 || ::setgid(*command.user) != 0 ||
-                         ::setuid(*command.user) != 0)) {
-      ::_exit(99);
-    }
-    if (::chdir(command.cwd.empty() ? "/" : command.cwd.c_str()) != 0) ::_exit(99);
-    std::vector<std::string> variables;
-    for (const auto& [name, value] : command.env) variables.push_back(name + "=" + value);
-    std::vector<char*> env;
-    for (std::string& variable : variables) env.push_back(variable.data());
-    env.push_back(nullptr);
-    std::vector<std::string> words = command.argv;
-    std::vector<char*> argv;
-    for (std::string& word : words) argv.push_back(word.data());
-    argv.push_back(nullptr);
-    ::execvpe(argv[0], argv.data(), env.data());
-    ::_exit(98);
-  }
-
-  void read() {
-    char block[65536];
-    for (;;) {
-      ssize_t size = ::read(master_.get(), block, sizeof block);
-      if (size <= 0) return;
-      shown_.append(block, static_cast<std::size_t>(size));
-    }
-  }
-
-  UniqueFd master_, slave_;
-  pid_t pid_ = -1;
-  termios before_ = {};
-  std::string shown_;
-  std::size_t seen_ = 0;
-};
 
 Command on_terminal(const Stage& stage, const std::vector<std::string>& command) {
   std::vector<std::string> arguments = {"run", "--allow-cwd", "--silent", "--"};
@@ -166,16 +22,6 @@ Command on_terminal(const Stage& stage, const std::vector<std::string>& command)
 
 Command shell(const Stage& stage, const std::string& script) {
   return on_terminal(stage, {"sh", "-c", script});
-}
-
-// An interactive shell outside, to which commands are typed.
-Command outer_shell(const Stage& stage) {
-  Command command = stage.nono({});
-  command.env["NONO"] = command.argv[0];
-  command.env["PS1"] = "ready> ";
-  command.env["TERM"] = "dumb";
-  command.argv = {"bash", "--norc", "--noprofile", "--noediting", "-i"};
-  return command;
 }
 
 std::string typed(const std::string& script, const std::string& around = "") {
@@ -457,43 +303,6 @@ TEST_CASE("a terminal that goes away ends the command") {
     screen.hang_up();
     CHECK(eventually([&] { return read_file(mark) == "hup\n"; }));
   }
-}
-
-// There the command shares the user's terminal, and stays in the job that the shell made.
-TEST_CASE("without namespaces Ctrl-Z, fg, Ctrl-C and a terminal that goes away do what they do") {
-  const auto stage = Stage::make();
-  if (!stage) return;
-  const std::string mark = stage->project() + "/ended";
-  Screen screen(outer_shell(*stage));
-  REQUIRE(screen.shows("ready> "));
-  const auto start = [&](const std::string& script) {
-    screen.type("$NONO run --allow-cwd --silent --backend notify -- sh -c '" + script + "'\n");
-    REQUIRE(screen.shows("up\r\n"));
-  };
-  start("echo u\"\"p; read x; echo got:$x; exit 6");
-  for (int round = 0; round < 3; ++round) {
-    INFO(round << screen.shown());
-    screen.type("\x1a");
-    CHECK(screen.shows("Stopped"));
-    REQUIRE(screen.shows("ready> "));
-    screen.type("fg\n");
-    REQUIRE(screen.shows("$NONO run"));  // as the shell says what it continues
-    REQUIRE(eventually([&] { return screen.runs_a_job(); }));
-  }
-  screen.type("hello\n");
-  CHECK(screen.shows("got:hello"));
-  REQUIRE(screen.shows("ready> "));
-  screen.type("echo code-$?\n");
-  CHECK(screen.shows("code-6"));
-  REQUIRE(screen.shows("ready> "));
-
-  start("trap \"echo caught; exit 9\" INT; echo u\"\"p; while :; do read x; done");
-  screen.type("\x03");
-  CHECK(screen.shows("caught"));
-  REQUIRE(screen.shows("ready> "));
-  start("trap \"echo hup > ended; exit\" HUP; echo u\"\"p; while :; do sleep 0.05; done");
-  screen.hang_up();
-  CHECK(eventually([&] { return read_file(mark) == "hup\n"; }));
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <utility>
 
 #include "sandbox/linux/capabilities.hpp"
 #include "sandbox/linux/channel.hpp"
@@ -33,6 +34,10 @@ struct Supervision {
   int channel;
   int jobs;
   UniqueFd listener;  // of the command's filter; closed when no process has that filter any more
+  bool stopped = false;
+  // A shell continues the parent and the command alike, and the parent passes it on. That may come
+  // when the next stop has been asked for, so it is not heard.
+  bool continued_by_itself = false;
 };
 
 [[noreturn]] void end(const Supervision& work, int code) {
@@ -51,14 +56,17 @@ struct Supervision {
 }
 
 // Collects what has ended; returns when the command did, with its status.
-bool reap(const Supervision& work, int& status) {
+bool reap(Supervision& work, int& status) {
   for (;;) {
     int now = 0;
     pid_t pid = ::waitpid(-1, &now, WNOHANG | WUNTRACED | WCONTINUED);
     if (pid <= 0) return false;
     if (pid != work.command) continue;  // an orphan that we adopted
     if (WIFSTOPPED(now) || WIFCONTINUED(now)) {
-      char event = WIFSTOPPED(now) ? job_stopped : job_continued;
+      const bool again = work.stopped && WIFSTOPPED(now);  // it went on in between, unseen
+      work.continued_by_itself = work.continued_by_itself || again || WIFCONTINUED(now);
+      work.stopped = WIFSTOPPED(now);
+      char event = work.stopped ? job_stopped : job_continued;
       if (::write(work.jobs, &event, 1) < 0 && errno == EPIPE) end(work, 125);
       continue;
     }
@@ -67,7 +75,7 @@ bool reap(const Supervision& work, int& status) {
   }
 }
 
-void serve_request(const Supervision& work) {
+void serve_request(Supervision& work) {
   const Request request = receive_request(work.channel);
   switch (request.kind) {
     case Request::Kind::none:
@@ -75,6 +83,7 @@ void serve_request(const Supervision& work) {
     case Request::Kind::gone:
       end(work, 125);
     case Request::Kind::signal:
+      if (request.value == SIGCONT && std::exchange(work.continued_by_itself, false)) return;
       ::kill(work.command, request.value);
       return;
     case Request::Kind::socket: {  // there is no network of the command's own to make it in
@@ -126,7 +135,10 @@ void serve_call(const Supervision& work, Connector& connector) {
       while (::read(changed.get(), &info, sizeof info) > 0) {
       }
     }
-    if (polls[1].revents != 0) serve_request(work);
+    if (polls[1].revents != 0) {
+      if (reap(work, status)) end_with(work, status);  // what came before the request
+      serve_request(work);
+    }
     if (!connector) continue;
     connector->serve(std::span(polls).subspan(fixed));
     if ((polls[3].revents & POLLIN) != 0) {
@@ -139,9 +151,10 @@ void serve_call(const Supervision& work, Connector& connector) {
 
 // After the command was forked: what it may inherit of ours is settled by then. The command stays
 // in the parent's process group, where its terminal and its shell look for it; whoever kills that
-// whole group at once must not kill the reaper of what has left it.
+// whole group at once must not kill the reaper of what has left it. In a session of our own, since
+// a parent in the same one counts as somebody who could continue a stopped command.
 Done confine_self(const Prepared& prepared) {
-  if (::setpgid(0, 0) != 0) return failed(Step::start, errno, "process group");
+  if (::setsid() < 0) return failed(Step::start, errno, "session");
   if (Done done = drop_held_capabilities(); !done) return done;
   if (Done done = install_filter(prepared.supervisor_filter); !done) return done;
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return failed(Step::limits, errno);
