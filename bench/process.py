@@ -12,9 +12,6 @@ CORES = sorted(os.sched_getaffinity(0))
 PROXY_CORE, LOAD_CORE = CORES[0], CORES[-1]
 
 
-MEMORY = 256 << 20  # more than what any proxy under test writes in a round
-
-
 class Failed(Exception):
     """A measurement that cannot be had; its text says why."""
 
@@ -52,16 +49,6 @@ def sum_of(pid, file, field):
         except OSError:
             pass
     return total
-
-
-def use_memory(folder):
-    """Puts memory that was used before in front of the kernel's free lists. A virtual machine gets free memory back from
-    its host page by page as it is touched, in 6 microseconds and more each: the host's time, and not of whoever touches it."""
-    piece = bytes(1 << 20)
-    with open(folder / "touched", "wb") as file:
-        for _ in range(MEMORY // len(piece)):
-            file.write(piece)
-    (folder / "touched").unlink()
 
 
 class Process:

@@ -7,7 +7,7 @@ import subprocess
 
 import peers
 from nono import Nono
-from process import LOAD_CORE, PROXY_CORE, Failed, Process, pinned, use_memory
+from process import LOAD_CORE, PROXY_CORE, Failed, Process, pinned
 
 NAMED = ["--names", "o%.bench.example"]
 # What a client that has no key sends, for the peers to replace.
@@ -126,7 +126,6 @@ class Bench:
 
     def measure(self, process, mode, arguments, seconds, connections):
         kept = mode != "connect" and "--once" not in arguments
-        use_memory(self.folder)
         clock = {"before": process.cpu_seconds() if process else 0}
 
         def begin():
