@@ -222,7 +222,7 @@ class Relay final : private Expiring {
     if (count == 0) {
       ended(way);
     } else {
-      broke(way);
+      broke(way, &way.from);
     }
     return Step::parted;
   }
@@ -233,7 +233,7 @@ class Relay final : private Expiring {
     data.remove_prefix(send_some(way, data));
     if (data.empty()) return true;
     if (errno != EAGAIN) {
-      broke(way);
+      broke(way, &way.to);
       return false;
     }
     way.unsent = std::make_unique<Unsent>();
@@ -268,7 +268,7 @@ class Relay final : private Expiring {
       if (count < 0 && errno == EAGAIN) {
         wait_for_room(way);
       } else {
-        broke(way);
+        broke(way, &way.to);
       }
       return false;
     }
@@ -290,7 +290,7 @@ class Relay final : private Expiring {
     if (errno == EAGAIN) {
       wait_for_room(way);
     } else {
-      broke(way);
+      broke(way, &way.to);
     }
     return false;
   }
@@ -307,7 +307,18 @@ class Relay final : private Expiring {
     finish_one();
   }
 
-  void broke(Direction& way) {
+  // To the other side a regular end would mean that it has everything, where all it can tell that
+  // by is the end. Not while something is still on its way there, which a reset would overtake.
+  void pass_on_reset(const TcpStream& side) {
+    Direction& way = &side == &upstream_ ? down_ : up_;
+    if (!way.unsent && (!way.pipe || way.pipe->held() == 0) && !way.to.has_unsent()) {
+      way.to.resets_at_end(true);
+    }
+  }
+
+  // `side`: who broke off, where that is known.
+  void broke(Direction& way, const TcpStream* side = nullptr) {
+    if (side != nullptr && !broken_) pass_on_reset(*side);
     give_back(way);
     broken_ = true;
     if (!refused_) client_.close();

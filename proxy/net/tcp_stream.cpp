@@ -1,8 +1,10 @@
 #include "proxy/net/tcp_stream.hpp"
 
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -160,6 +162,11 @@ void TcpStream::close() noexcept {
 void TcpStream::resets_at_end(bool resets) noexcept {
   const linger at_once{resets ? 1 : 0, 0};
   ::setsockopt(socket_.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
+bool TcpStream::has_unsent() const noexcept {
+  int bytes = 0;
+  return ::ioctl(socket_.get(), SIOCOUTQ, &bytes) == 0 && bytes > 0;
 }
 
 bool TcpStream::peer_ended() noexcept {

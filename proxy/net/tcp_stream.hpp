@@ -45,6 +45,8 @@ class TcpStream final : public ByteStream, public Pooled, private Expiring {
   // Whether the end is to be no regular one (RST), however it comes; what was written and not yet
   // taken is then lost.
   void resets_at_end(bool resets) noexcept;
+  // Whether something that was written has not been acknowledged yet.
+  bool has_unsent() const noexcept;
   bool peer_ended() noexcept override;
   bool is_quiet() noexcept override;
 

@@ -101,11 +101,13 @@ TEST_CASE("messages of every size pass unchanged") {
 }
 
 TEST_CASE("bulk is spliced, and every byte of it arrives once and in order") {
-  RelayScene scene;
-  const int before = pipe_ends();
-  check(transfer(scene, 0, 64 * mib), 0, 64 * mib);
-  CHECK(pipe_ends() > before);                                  // it went through a pipe
-  CHECK(pipe_ends() - before <= 2 * int{PipePool::spare_max});  // and few are kept
+  std::thread([] {  // which has no pipes yet
+    RelayScene scene;
+    const int before = pipe_ends();
+    check(transfer(scene, 0, 64 * mib), 0, 64 * mib);
+    CHECK(pipe_ends() > before);                                  // it went through a pipe
+    CHECK(pipe_ends() - before <= 2 * int{PipePool::spare_max});  // and few are kept
+  }).join();
 }
 
 TEST_CASE("bulk both ways at once arrives whole, on TCP and on Unix sockets") {
@@ -217,38 +219,6 @@ TEST_CASE("an upstream that ended its direction still gets what the client sends
   peers.join();
   CHECK(arrived == 8 * mib);
   CHECK(result.end == RelayEnd::finished);
-  CHECK(found.none());
-}
-
-TEST_CASE("a receiver that resets in the middle of bulk ends both sides") {
-  Findings found;
-  RelayScene scene;
-  std::thread peers([&] {
-    std::thread sending([&] { found.expect(!write_pattern(scene.upstream(), 1024 * mib)); });
-    found.expect(read_text(scene.client(), 8 * mib).size() == 8 * mib);
-    close_with_reset(scene.client_end());
-    sending.join();
-  });
-  const RelayResult result = scene.run();
-  peers.join();
-  CHECK(result.end == RelayEnd::reset);
-  CHECK(result.bytes_to_client >= 8 * mib);
-  CHECK(found.none());
-}
-
-TEST_CASE("a sender that resets in the middle of bulk ends both sides") {
-  Findings found;
-  RelayScene scene;
-  std::thread peers([&] {
-    std::thread reading([&] { read_pattern(scene.client()); });
-    found.expect(write_pattern(scene.upstream(), 8 * mib));
-    close_with_reset(scene.upstream_end());
-    reading.join();
-  });
-  const RelayResult result = scene.run();
-  peers.join();
-  CHECK(result.end == RelayEnd::reset);
-  CHECK(result.bytes_to_client <= 8 * mib);
   CHECK(found.none());
 }
 

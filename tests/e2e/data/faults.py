@@ -220,8 +220,9 @@ def tunnels_that_break(rig):
     client, status = rig.tunnel(broken.port)
     check(status == 200, status)
     client.sendall(b"hello")
-    data, _ = read_all(client)
+    data, orderly = read_all(client)
     check(data in (b"abc", b""), data)
+    check(not orderly, "a reset reached the client as a regular end")
     client.close()
 
     got = []
@@ -242,6 +243,7 @@ def tunnels_that_break(rig):
     client.sendall(b"hello")
     reset(client)
     check(eventually(lambda: len(got) == 2), "the upstream was not told of a reset")
+    check(not got[1][1], "a reset reached the upstream as a regular end")
     # Nothing moves: let go after the idle time.
     silent = Upstream(rig, lambda connection, _: read_all(connection))
     client, status = rig.tunnel(silent.port)
