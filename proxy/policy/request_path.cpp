@@ -37,6 +37,10 @@ bool is_unreserved(unsigned char c) {
          c == '.' || c == '_' || c == '~';
 }
 
+bool is_dots(std::string_view text) {
+  return text == "." || text == "..";
+}
+
 // A server that decodes twice would see structure here.
 bool is_doubly_encoded(std::string_view decoded) {
   for (std::size_t at = decoded.find('%'); at != std::string_view::npos;
@@ -47,6 +51,8 @@ bool is_doubly_encoded(std::string_view decoded) {
         (*octet == '/' || *octet == '\\' || *octet == '.' || *octet == '%' || is_control(*octet))) {
       return true;
     }
+    // It might cut parameters off as well.
+    if (octet && *octet == ';' && is_dots(decoded.substr(0, at))) return true;
   }
   return false;
 }
@@ -61,10 +67,6 @@ bool has_overlong_utf8(std::string_view decoded) {
     if (octet == 0xf0 && next >= 0x80 && next < 0x90) return true;
   }
   return false;
-}
-
-bool is_dots(std::string_view text) {
-  return text == "." || text == "..";
 }
 
 }  // namespace
