@@ -57,6 +57,10 @@ Result<LoadedCredentials> load_interruptibly(const std::vector<PlannedCredential
     if (::poll(watched, 2, -1) < 0) continue;
     const std::optional<ReceivedSignal> signal = signals.next();
     if (!signal || signal->number == SIGWINCH || signal->number == SIGCONT) continue;
+    if (signal->number == SIGTSTP) {
+      stop_as_by_terminal();  // the command does not run yet, and stops nobody
+      continue;
+    }
     interrupted();
     ::_exit(128 + signal->number);  // the reader cannot be cancelled, and holds nothing on disk
   }

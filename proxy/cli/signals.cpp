@@ -7,6 +7,15 @@
 
 namespace nono::cli {
 
+void stop_as_by_terminal() {
+  sigset_t stop;
+  ::sigemptyset(&stop);
+  ::sigaddset(&stop, SIGTSTP);
+  ::raise(SIGTSTP);
+  ::pthread_sigmask(SIG_UNBLOCK, &stop, nullptr);
+  ::pthread_sigmask(SIG_BLOCK, &stop, nullptr);
+}
+
 Result<Signals> Signals::take(const std::vector<int>& numbers) {
   sigset_t set;
   ::sigemptyset(&set);

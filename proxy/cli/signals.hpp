@@ -17,6 +17,10 @@ struct ReceivedSignal {
   pid_t sender = 0;           // where a process of our own pid namespace sent it
 };
 
+// Stops this process as Ctrl-Z would if nobody took the signal: not where no shell could continue
+// it. On a thread that has SIGTSTP blocked; returns once it was continued.
+void stop_as_by_terminal();
+
 class Signals {
  public:
   // Blocks `numbers` in this thread and those it starts later, and ignores SIGPIPE. After a fork
