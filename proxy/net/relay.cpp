@@ -78,6 +78,7 @@ class Relay final : private Expiring {
     Direction(Relay& relay, TcpStream& source, TcpStream& sink)
         : tunnel(relay), from(source), to(sink) {}
     void ready(const ErrorCodeSys& code) override { tunnel.resume(*this, code); }
+    bool waits_for_room() const { return unsent || (pipe && pipe->held() > 0); }
 
     Relay& tunnel;
     TcpStream& from;
@@ -144,7 +145,7 @@ class Relay final : private Expiring {
   void resume(Direction& way, const ErrorCodeSys& code) {
     if (code) return broke(way);
     const std::uint64_t before = way.moved;
-    const bool waited_for_room = way.unsent || (way.pipe && way.pipe->held() > 0);
+    const bool waited_for_room = way.waits_for_room();
     if (!waited_for_room) renew();
     const bool all = !waited_for_room || (way.unsent ? send_unsent(way) : pour(way));
     if (way.moved != before && !broken_) renew();
@@ -311,9 +312,7 @@ class Relay final : private Expiring {
   // by is the end. Not while something is still on its way there, which a reset would overtake.
   void pass_on_reset(const TcpStream& side) {
     Direction& way = &side == &upstream_ ? down_ : up_;
-    if (!way.unsent && (!way.pipe || way.pipe->held() == 0) && !way.to.has_unsent()) {
-      way.to.resets_at_end(true);
-    }
+    if (!way.waits_for_room() && !way.to.has_unsent()) way.to.resets_at_end(true);
   }
 
   // `side`: who broke off, where that is known.

@@ -11,7 +11,6 @@
 
 using namespace nono;
 using namespace nono::test;
-using namespace std::chrono_literals;
 
 namespace {
 

@@ -63,8 +63,8 @@ bool reap(Supervision& work, int& status) {
     if (pid <= 0) return false;
     if (pid != work.command) continue;  // an orphan that we adopted
     if (WIFSTOPPED(now) || WIFCONTINUED(now)) {
-      const bool again = work.stopped && WIFSTOPPED(now);  // it went on in between, unseen
-      work.continued_by_itself = work.continued_by_itself || again || WIFCONTINUED(now);
+      // What stopped again went on in between, unseen.
+      if (work.stopped || WIFCONTINUED(now)) work.continued_by_itself = true;
       work.stopped = WIFSTOPPED(now);
       char event = work.stopped ? job_stopped : job_continued;
       if (::write(work.jobs, &event, 1) < 0 && errno == EPIPE) end(work, 125);
