@@ -1,40 +1,29 @@
 #pragma once
-// What a sandbox with a network of its own needs whatever its plan says, made while the caller
-// still decides what the plan is.
+// The sandbox's own processes, begun while the caller still decides what they are to do.
 
-#include <utility>
-
-#include "config/base/fd.hpp"
+#include <memory>
 
 namespace nono::sandbox {
 
-// A process that makes namespaces and their network, for one sandbox to move into (start()). It
-// saves time only: where it fails, or the plan is not one for it, the sandbox makes its own. It
-// ends with this process, or once the sandbox has what it made.
+// A first process that makes namespaces and their network before there is a plan, and waits for
+// one, as does the sandbox's pid 1. It saves time only: where it fails, or the plan is not one for
+// it, start() begins anew. It ends with this process.
 class Ahead {
  public:
-  Ahead() = default;  // nothing is made ahead
-  // Forks: call while the process has one thread and nothing secret in memory.
+  class Begun;  // of the platform
+  Ahead();      // nothing is begun
+  // Forks: call while the process has one thread and nothing secret in memory. The command gets the
+  // signal mask and dispositions of this call.
   static Ahead begin();
-  Ahead(Ahead&& other) noexcept = default;
-  Ahead& operator=(Ahead&& other) noexcept {
-    end();
-    process_ = std::move(other.process_);
-    channel_ = std::move(other.channel_);
-    return *this;
-  }
-  ~Ahead() { end(); }
+  Ahead(Ahead&& other) noexcept;
+  Ahead& operator=(Ahead&& other) noexcept;
+  ~Ahead();  // ends what is begun, at once
 
-  bool begun() const { return process_.valid(); }
-  int pidfd() const { return process_.get(); }
-  int channel() const { return channel_.get(); }  // reports of what is made
-  // The sandbox has its own copy: nothing but that keeps the process from ending now.
-  void let_go() { channel_.reset(); }
-  void end();  // at once, and reaped
+  const Begun* begun() const { return begun_.get(); }
+  std::unique_ptr<Begun> take();
 
  private:
-  UniqueFd process_;
-  UniqueFd channel_;
+  std::unique_ptr<Begun> begun_;
 };
 
 }  // namespace nono::sandbox

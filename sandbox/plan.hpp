@@ -219,7 +219,7 @@ inline Result<void> SandboxChannel::withhold(const std::vector<std::string>& nam
 // The notify backend has no private /proc, /dev/pts and temporary directories: its command gets a
 // directory of its own in TMPDIR, and makes no terminals.
 //
-// `ahead` is used where it suits the plan, and ended otherwise.
+// Where `ahead` suits the plan the sandbox is made of that, otherwise it is ended.
 Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan, Ahead ahead = {});
 
 }  // namespace nono::sandbox

@@ -1,22 +1,18 @@
-// Makes namespaces before there is a plan; its other end is in the launcher.
+// L begun before there is a plan: the parent's end of it.
 
 #include "sandbox/ahead.hpp"
 
-#include <fcntl.h>
-#include <linux/close_range.h>
-#include <sys/prctl.h>
+#include <poll.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
+#include <utility>
 
 #include "sandbox/linux/channel.hpp"
-#include "sandbox/linux/namespaces.hpp"
-#include "sandbox/linux/other_core.hpp"
-#include "sandbox/linux/rtnetlink.hpp"
-#include "sandbox/linux/sockets.hpp"
+#include "sandbox/linux/launcher.hpp"
 #include "sandbox/linux/uapi.hpp"
 
 namespace nono::sandbox {
@@ -24,88 +20,57 @@ namespace {
 
 constexpr auto by_pidfd = static_cast<idtype_t>(3);  // P_PIDFD, which older headers lack
 
-bool dies_with(pid_t parent) {
-  return ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 && ::getppid() == parent;
-}
-
-bool tell(int channel, const Failure& failure) {
-  Report report;
-  report.kind = Report::Kind::failed;
-  report.failure = failure;
-  return send_report(channel, report);
-}
-
-// Nothing of the host's may be held by what stays in the sandbox's namespaces.
-bool hold_nothing_but(int channel) {
-  const auto kept = static_cast<unsigned>(channel);
-  return (kept == 0 || ::close_range(0, kept - 1, 0) == 0) && ::close_range(kept + 1, ~0U, 0) == 0;
-}
-
-// The sandbox can join after the first report; the second brings its network. False: it waits for a
-// report that will not come, and is to see the end of the channel instead.
-bool make(int channel, pid_t parent) {
-  if (!dies_with(parent) || !hold_nothing_but(channel)) return false;
-  // The sandbox could otherwise not join.
-  if (::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) return false;
-  NamespaceOptions options;
-  options.uid = ::geteuid();
-  options.gid = ::getegid();
-  options.for_children = false;  // those begin with the sandbox's own processes
-  if (Done done = enter_namespaces(options); !done) return tell(channel, done.error());
-  if (!dies_with(parent)) return false;  // new credentials have cleared it
-  Report report;
-  report.kind = Report::Kind::ready;
-  if (!send_report(channel, report)) return false;
-  if (Done done = set_up_loopback(); !done) return tell(channel, done.error());
-  auto made = make_usual_sockets(true, true);
-  if (!made) return tell(channel, made.error());
-  report.kind = Report::Kind::sockets;
-  if (made->not_redirected) report.failure = *made->not_redirected;
-  report.status = made->not_redirected ? 1 : 0;
-  std::vector<int> fds;
-  for (const OfferedSocket& socket : made->sockets) {
-    report.roles.at(fds.size()) = socket.role;
-    fds.push_back(socket.fd.get());
-  }
-  return send_report(channel, report, fds);
-}
-
 }  // namespace
 
-Ahead Ahead::begin() {
-  Ahead ahead;
+Ahead::Begun::Begun(Launcher launcher, UniqueFd process, PlanLine line)
+    : launcher_(std::move(launcher)), process_(std::move(process)), line_(std::move(line)) {}
+
+std::unique_ptr<Ahead::Begun> Ahead::Begun::make() {
   fill_standard_descriptors();
-  auto [ours, theirs] = make_channel();
-  if (!ours) return ahead;
-  const pid_t parent = ::getpid();
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  ::sigprocmask(SIG_SETMASK, &all, &before);
-  const pid_t child = fork_to_other_core();
-  if (child == 0) {
-    ours.reset();  // or the other end would be held for as long as this process waits for its end
-    // The namespaces are to last until the sandbox is in them: then nobody holds the other end.
-    if (make(theirs.get(), parent)) receive_report(theirs.get());
-    ::_exit(0);
-  }
-  ::sigprocmask(SIG_SETMASK, &before, nullptr);
-  if (child < 0) return ahead;
-  // Not by its number: where SIGCHLD is ignored that is another's as soon as it has ended.
-  ahead.process_ = UniqueFd(static_cast<int>(::syscall(uapi::sys_pidfd_open, child, 0)));
-  if (ahead.process_) ahead.channel_ = std::move(ours);
-  return ahead;
+  std::optional<PlanLine> line = PlanLine::make();
+  if (!line) return nullptr;
+  AwaitedPlan awaited(*line);
+  Prepared prepared(awaited.plan());
+  prepared.uid = ::geteuid();
+  prepared.gid = ::getegid();
+  std::optional<Launcher> launcher = fork_launcher(prepared, &awaited);
+  if (!launcher) return nullptr;
+  UniqueFd process(static_cast<int>(::syscall(uapi::sys_pidfd_open, launcher->pid, 0)));
+  if (!process) return nullptr;  // it ends, since nobody can tell it anything
+  line->be_teller();
+  return std::unique_ptr<Begun>(
+      new Begun(std::move(*launcher), std::move(process), std::move(*line)));
 }
 
-void Ahead::end() {
-  channel_.reset();
+std::optional<Launcher> Ahead::Begun::tell(const Prepared& prepared) {
+  pollfd ended = {process_.get(), POLLIN, 0};
+  if (::poll(&ended, 1, 0) != 0 || !line_.tell(to_bytes(prepared))) return std::nullopt;
+  process_.reset();
+  return std::exchange(launcher_, {});
+}
+
+Ahead::Begun::~Begun() {
   if (!process_) return;
   ::syscall(uapi::sys_pidfd_send_signal, process_.get(), SIGKILL, nullptr, 0);
   siginfo_t ended;
   while (::waitid(by_pidfd, static_cast<id_t>(process_.get()), &ended, WEXITED) < 0 &&
          errno == EINTR) {
   }
-  process_.reset();
+}
+
+Ahead::Ahead() = default;
+Ahead::Ahead(Ahead&& other) noexcept = default;
+Ahead& Ahead::operator=(Ahead&& other) noexcept = default;
+Ahead::~Ahead() = default;
+
+Ahead Ahead::begin() {
+  Ahead ahead;
+  ahead.begun_ = Begun::make();
+  return ahead;
+}
+
+std::unique_ptr<Ahead::Begun> Ahead::take() {
+  return std::move(begun_);
 }
 
 }  // namespace nono::sandbox

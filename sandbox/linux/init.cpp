@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <csignal>
 
+#include "sandbox/linux/awaited_plan.hpp"
 #include "sandbox/linux/capabilities.hpp"
 #include "sandbox/linux/channel.hpp"
 #include "sandbox/linux/other_core.hpp"
@@ -153,13 +154,14 @@ void hand_over_socket(int channel, int family) {
 
 }  // namespace
 
-void run_init(const Prepared& prepared, StdioPlan& stdio, int channel, int go, JobPipe& jobs,
-              InnerTerminal* terminal) {
+void run_init(Prepared& prepared, StdioPlan& stdio, int channel, int go, JobPipe& jobs,
+              InnerTerminal* terminal, AwaitedPlan* awaited) {
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) {
     report_and_exit(channel, {Step::peer_gone, errno, {}});
   }
   stdio.copies.clear();
   jobs.read.reset();
+  if (awaited != nullptr && !awaited->wait(prepared)) ::_exit(125);
   int terminals = terminal != nullptr ? terminal->filesystem.get() : -1;
   Done built = build_tree(prepared.mounts, terminals);
   if (built && terminal != nullptr) built = lead_session(*terminal);

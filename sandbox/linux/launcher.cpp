@@ -1,5 +1,7 @@
 // L: the one process of the sandbox that the host sees as the parent's child.
 
+#include "sandbox/linux/launcher.hpp"
+
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/close_range.h>
@@ -15,11 +17,11 @@
 #include <optional>
 #include <span>
 
-#include "sandbox/ahead.hpp"
 #include "sandbox/linux/capabilities.hpp"
 #include "sandbox/linux/channel.hpp"
 #include "sandbox/linux/namespaces.hpp"
 #include "sandbox/linux/notify/descendants.hpp"
+#include "sandbox/linux/other_core.hpp"
 #include "sandbox/linux/prepared.hpp"
 #include "sandbox/linux/rtnetlink.hpp"
 #include "sandbox/linux/sockets.hpp"
@@ -51,67 +53,30 @@ Done close_all_but(std::vector<int> fds) {
   return {};
 }
 
-// `joined`: into what was made ahead.
-Done leave_host(const Prepared& prepared, bool joined) {
+Done leave_host(const Prepared& prepared) {
   // A caller that changed its uid is not dumpable, and could then not write its own uid_map.
   if (::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) return failed(Step::start, errno);
-  Done entered;
-  if (joined) {
-    entered = enter_namespaces_of_children();
-  } else {
-    NamespaceOptions options;
-    options.network = prepared.plan.network != Network::open;
-    options.uid = prepared.uid;
-    options.gid = prepared.gid;
-    entered = enter_namespaces(options);
-  }
-  if (!entered) return entered;
+  NamespaceOptions options;
+  options.network = prepared.plan.network != Network::open;
+  options.uid = prepared.uid;
+  options.gid = prepared.gid;
+  if (Done done = enter_namespaces(options); !done) return done;
   if (Done done = die_with_parent(prepared.parent); !done) return done;
   return empty_bounding_set();  // once, for I and C as well
 }
 
-// Into the namespaces that were made ahead. False: that did not work out, their maker having been
-// killed perhaps, and this process is where it was.
-bool join(const Ahead& ahead) {
-  if (!ahead.begun()) return false;
-  const std::optional<Report> report = receive_report(ahead.channel());
-  return report && report->kind == Report::Kind::ready && join_namespaces(ahead.pidfd());
-}
-
-// This process's copies go. Once all have, what made the namespaces ends.
-void leave_alone(const Ahead& ahead) {
-  if (!ahead.begun()) return;
-  ::close(ahead.channel());
-  ::close(ahead.pidfd());
-}
-
 using Sockets = std::vector<OfferedSocket>;
 
-// The network that was made ahead, in which this process is now.
-tl::expected<UsualSockets, Failure> take_network(const Ahead& ahead) {
-  std::optional<Report> report = receive_report(ahead.channel());
-  if (!report) return failed(Step::peer_gone, 0);
-  if (report->kind != Report::Kind::sockets) return tl::unexpected<Failure>(report->failure);
-  UsualSockets made;
-  for (std::size_t i = 0; i < report->fds.size(); ++i) {
-    made.sockets.push_back({report->roles.at(i), std::move(report->fds[i])});
-  }
-  if (report->status != 0) made.not_redirected = report->failure;
-  return made;
-}
-
 // The command waits for GO, which comes after the last of this.
-tl::expected<Sockets, Failure> make_network(const SandboxPlan& plan, const Ahead* ahead) {
-  if (ahead != nullptr) {
-    tl::expected<UsualSockets, Failure> made = take_network(*ahead);
-    if (!made) return tl::unexpected<Failure>(made.error());
-    return make_sockets(plan, std::move(*made));
-  }
-  if (plan.network != Network::open) {
-    if (Done done = set_up_loopback(); !done) return tl::unexpected<Failure>(done.error());
-  }
-  if (plan.network == Network::proxied) return make_sockets(plan);
-  return Sockets();
+tl::expected<Sockets, Failure> make_network(Prepared& prepared, AwaitedPlan* awaited) {
+  const SandboxPlan& plan = prepared.plan;
+  if (plan.network == Network::open) return Sockets();
+  if (Done done = set_up_loopback(); !done) return tl::unexpected<Failure>(done.error());
+  if (plan.network != Network::proxied) return Sockets();
+  auto usual = make_usual_sockets(plan.capture.all_ports != AllPorts::off, plan.capture.dns);
+  if (!usual) return tl::unexpected<Failure>(usual.error());
+  if (awaited != nullptr && !awaited->wait(prepared)) return failed(Step::peer_gone, 0);
+  return make_sockets(plan, std::move(*usual));
 }
 
 // With the sockets, in as few messages as they fit into. `finishes`: after the command's end there
@@ -134,10 +99,9 @@ Done report_ready(int channel, const Sockets& sockets, bool finishes) {
 }
 
 // What is left for L to do while I mounts.
-Done finish_set_up(const Prepared& prepared, int channel, bool joined, bool finishes) {
-  auto sockets = make_network(prepared.plan, joined ? &prepared.ahead : nullptr);
+Done finish_set_up(Prepared& prepared, int channel, bool finishes, AwaitedPlan* awaited) {
+  auto sockets = make_network(prepared, awaited);
   if (!sockets) return tl::unexpected<Failure>(sockets.error());
-  leave_alone(prepared.ahead);  // it can end now
   if (Done done = drop_capabilities(); !done) return done;
   return report_ready(channel, *sockets, finishes);
 }
@@ -243,15 +207,15 @@ bool make_job_pipe(JobPipe& jobs) {
   return true;
 }
 
-std::vector<int> needed_descriptors(const Prepared& prepared, int channel, int go) {
+std::vector<int> needed_descriptors(const Prepared& prepared, int channel, int go,
+                                    const AwaitedPlan* awaited) {
   std::vector<int> needed = {channel, go, prepared.over.get()};
   const ObserverLink& observer = prepared.observer;
   if (observer.wanted()) {
     needed.insert(needed.end(), {observer.to_launcher.get(), observer.from_command.get(),
                                  observer.records.get()});
   }
-  const Ahead& ahead = prepared.ahead;
-  if (ahead.begun()) needed.insert(needed.end(), {ahead.channel(), ahead.pidfd()});
+  if (awaited != nullptr) needed.push_back(awaited->hears_fd());
   for (const UniqueFd& door : prepared.group.doors()) needed.push_back(door.get());
   return needed;
 }
@@ -327,22 +291,13 @@ int serve(const Prepared& prepared, pid_t init, int jobs, std::vector<StdioCopy>
   }
 }
 
-}  // namespace
-
-void report_and_exit(int channel, const Failure& failure) {
-  Report report;
-  report.kind = failure.step == Step::exec ? Report::Kind::exec_failed : Report::Kind::failed;
-  report.failure = failure;
-  send_report(channel, report);
-  if (failure.step != Step::exec) ::_exit(125);
-  ::_exit(failure.error == ENOENT ? 127 : 126);
-}
-
-void run_launcher(const Prepared& prepared, int channel, int go) {
+// L: leaves the host's namespaces, makes the listeners, starts I, copies for stdio, waits.
+[[noreturn]] void run_launcher(Prepared& prepared, int channel, int go, AwaitedPlan* awaited) {
   if (Done done = die_with_parent(prepared.parent); !done) report_and_exit(channel, done.error());
   ::signal(SIGCHLD, SIG_DFL);  // ignoring it would lose the command's status
-  if (Done done = close_all_but(needed_descriptors(prepared, channel, go)); !done)
+  if (Done done = close_all_but(needed_descriptors(prepared, channel, go, awaited)); !done) {
     report_and_exit(channel, done.error());
+  }
   if (Done done = enter_group(prepared.group); !done) report_and_exit(channel, done.error());
   const bool notify = prepared.notify.has_value();
   // Opened anew while this process may still open what the user may.
@@ -353,8 +308,7 @@ void run_launcher(const Prepared& prepared, int channel, int go) {
     Done done = become(*prepared.plan.user, prepared.parent);
     if (!done) report_and_exit(channel, done.error());
   }
-  const bool joined = join(prepared.ahead);
-  if (Done done = notify ? adopt_orphans() : leave_host(prepared, joined); !done) {
+  if (Done done = notify ? adopt_orphans() : leave_host(prepared); !done) {
     report_and_exit(channel, done.error());
   }
 
@@ -378,9 +332,8 @@ void run_launcher(const Prepared& prepared, int channel, int go) {
   if (init == 0) {
     terminal.master.reset();
     terminal.outer = {};
-    leave_alone(prepared.ahead);
     if (notify) run_supervisor(prepared, *stdio, channel, go, jobs);
-    run_init(prepared, *stdio, channel, go, jobs, *outer ? &terminal.inner : nullptr);
+    run_init(prepared, *stdio, channel, go, jobs, *outer ? &terminal.inner : nullptr, awaited);
   }
 
   jobs.write.reset();
@@ -392,7 +345,7 @@ void run_launcher(const Prepared& prepared, int channel, int go) {
   if (notify) {
     if (!drop_held_capabilities()) ::_exit(125);  // I dies with us
   } else {
-    Done done = finish_set_up(prepared, channel, joined, finishes);
+    Done done = finish_set_up(prepared, channel, finishes, awaited);
     if (!done) report_and_exit(channel, done.error());  // I dies with us
   }
   ::close(channel);  // so that the parent sees the end of I
@@ -406,6 +359,40 @@ void run_launcher(const Prepared& prepared, int channel, int go) {
                          observer ? &*observer : nullptr);
   if (notify) end_descendants({});  // none, unless I was killed
   ::_exit(code);
+}
+
+}  // namespace
+
+void report_and_exit(int channel, const Failure& failure) {
+  Report report;
+  report.kind = failure.step == Step::exec ? Report::Kind::exec_failed : Report::Kind::failed;
+  report.failure = failure;
+  send_report(channel, report);
+  if (failure.step != Step::exec) ::_exit(125);
+  ::_exit(failure.error == ENOENT ? 127 : 126);
+}
+
+// With every signal blocked, so that none can run a handler of the parent's in the child.
+std::optional<Launcher> fork_launcher(Prepared& prepared, AwaitedPlan* awaited) {
+  auto [channel, its_channel] = make_channel();
+  auto [go, its_go] = make_channel();  // of its own, since another process listens there
+  std::array<int, 2> over = {-1, -1};
+  if (!channel || !go || ::pipe2(over.data(), O_CLOEXEC) != 0) return std::nullopt;
+  Launcher launcher{0, std::move(channel), std::move(go), UniqueFd(over[0])};
+  prepared.over = UniqueFd(over[1]);
+  prepared.parent = ::getpid();
+  ::sigaction(SIGCHLD, nullptr, &prepared.child_action);
+  sigset_t all;
+  sigfillset(&all);
+  ::sigprocmask(SIG_SETMASK, &all, &prepared.signal_mask);
+  launcher.pid = fork_to_other_core();
+  if (launcher.pid == 0) run_launcher(prepared, its_channel.get(), its_go.get(), awaited);
+  const int saved_errno = errno;
+  ::sigprocmask(SIG_SETMASK, &prepared.signal_mask, nullptr);
+  prepared.over.reset();
+  errno = saved_errno;
+  if (launcher.pid < 0) return std::nullopt;
+  return launcher;
 }
 
 }  // namespace nono::sandbox

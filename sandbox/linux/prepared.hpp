@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "config/base/fd.hpp"
-#include "sandbox/ahead.hpp"
 #include "sandbox/linux/cgroup.hpp"
 #include "sandbox/linux/failure.hpp"
 #include "sandbox/linux/landlock.hpp"
@@ -22,10 +21,9 @@ namespace nono::sandbox {
 struct Prepared {
   explicit Prepared(const SandboxPlan& wanted) : plan(wanted) {}
 
-  const SandboxPlan& plan;  // the caller's; a fork keeps it alive
+  const SandboxPlan& plan;  // the caller's, which a fork keeps alive, or AwaitedPlan's
   uid_t uid = 0;
   gid_t gid = 0;
-  Ahead ahead;       // for L to join; none: L makes all itself
   UniqueFd over;     // a pipe's end, held by L and I for as long as the parent has to wait for them
   pid_t parent = 0;  // P
   MountPlan mounts;
@@ -43,14 +41,21 @@ struct Prepared {
   bool can_be_stopped = false;         // a shell would notice that P was stopped, and continue it
 };
 
+// For execve(2): with a null at the end, and valid for as long as the strings.
+inline std::vector<char*> pointers_to(const std::vector<std::string>& strings) {
+  std::vector<char*> pointers;
+  pointers.reserve(strings.size() + 1);
+  for (const std::string& string : strings) pointers.push_back(const_cast<char*>(string.c_str()));
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
 // Ends this process after telling the parent why.
 [[noreturn]] void report_and_exit(int channel, const Failure& failure);
 
-// The three processes below the parent; each runs in the one that was just forked.
-//
-// L: leaves the host's namespaces, makes the listeners, starts I, copies for stdio, waits.
-[[noreturn]] void run_launcher(const Prepared& prepared, int channel, int go);
+// The processes below L (launcher.hpp); each runs in the one that was just forked.
 
+class AwaitedPlan;
 struct StdioPlan;
 struct InnerTerminal;
 
@@ -74,8 +79,8 @@ constexpr char job_wants_input = 'i';  // it waited for its terminal, and has it
 // I, pid 1 of the sandbox: builds the file tree, starts C, reaps, forwards signals, tells L when
 // the command was stopped or continued. With a terminal it leads the session that has it, and what
 // that terminal (or L, by a signal) sends goes to the command's process group.
-[[noreturn]] void run_init(const Prepared& prepared, StdioPlan& stdio, int channel, int go,
-                           JobPipe& jobs, InnerTerminal* terminal);
+[[noreturn]] void run_init(Prepared& prepared, StdioPlan& stdio, int channel, int go, JobPipe& jobs,
+                           InnerTerminal* terminal, AwaitedPlan* awaited);
 
 // C: confines itself, waits for the parent's GO, becomes the command. `supervisor`: where the
 // filter's listener goes, with the notify backend.

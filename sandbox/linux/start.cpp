@@ -19,7 +19,7 @@
 #include <span>
 
 #include "sandbox/linux/channel.hpp"
-#include "sandbox/linux/other_core.hpp"
+#include "sandbox/linux/launcher.hpp"
 #include "sandbox/linux/paths.hpp"
 #include "sandbox/linux/prepared.hpp"
 #include "sandbox/linux/socket_survey.hpp"
@@ -35,11 +35,11 @@ constexpr std::chrono::milliseconds ready_deadline = std::chrono::seconds(20);
 
 class LinuxChannel final : public SandboxChannel {
  public:
-  LinuxChannel(pid_t launcher, UniqueFd over, UniqueFd channel, UniqueFd go)
-      : launcher_(launcher),
-        over_(std::move(over)),
-        channel_(std::move(channel)),
-        go_(std::move(go)) {}
+  explicit LinuxChannel(Launcher launcher)
+      : launcher_(launcher.pid),
+        over_(std::move(launcher.over)),
+        channel_(std::move(launcher.channel)),
+        go_(std::move(launcher.go)) {}
 
   ~LinuxChannel() override {
     // Last of all, and most of the time it has ended by now: what the run has cost is told to
@@ -64,10 +64,6 @@ class LinuxChannel final : public SandboxChannel {
     private_tmp_ = std::move(notify.private_tmp);
     warnings_ = notify.warnings;
     shares_terminal_ = true;
-  }
-  void hold(Ahead ahead, bool processes_counted) {
-    ahead_ = std::move(ahead);
-    processes_counted_ = processes_counted;
   }
   void hold(Cgroup group) {
     group_ = std::move(group);
@@ -129,8 +125,6 @@ class LinuxChannel final : public SandboxChannel {
   SandboxPlan denying_plan_;  // of the plan, what tells denied from not granted
   UniqueFd records_;
   Cgroup group_;
-  Ahead ahead_;                     // L has what it made
-  bool processes_counted_ = false;  // RLIMIT_NPROC
   Foreground foreground_;
   SavedTerminal terminal_;
 };
@@ -241,12 +235,10 @@ Result<void> LinuxChannel::send_ruleset(const std::vector<LandlockRule>& rules) 
 }
 
 Result<void> LinuxChannel::go() {
-  if (processes_counted_) ahead_.end();  // it would count
   ssize_t size = -1;
   if (go_) size = ::send(go_.get(), go_message_.data(), go_message_.size(), MSG_NOSIGNAL);
   int saved_errno = errno;
   go_.reset();
-  ahead_.end();  // by itself as a rule, and only now: the command need not wait for it
   // Set-up has failed meanwhile, with the ruleset taken or not; wait() knows why.
   if (size > 0 || saved_errno == EPIPE || saved_errno == ECONNRESET) return {};
   return fail(errno_error(saved_errno, "cannot start the sandboxed command"));
@@ -356,14 +348,6 @@ Result<void> check_plan(const SandboxPlan& plan) {
   return {};
 }
 
-std::vector<char*> pointers_to(const std::vector<std::string>& strings) {
-  std::vector<char*> pointers;
-  pointers.reserve(strings.size() + 1);
-  for (const std::string& string : strings) pointers.push_back(const_cast<char*>(string.c_str()));
-  pointers.push_back(nullptr);
-  return pointers;
-}
-
 Result<Prepared> prepare(const SandboxPlan& plan, const SocketSurvey& sockets) {
   Prepared prepared(plan);
   FilterOptions options;
@@ -378,7 +362,6 @@ Result<Prepared> prepare(const SandboxPlan& plan, const SocketSurvey& sockets) {
   }
   prepared.uid = plan.user ? plan.user->uid : ::geteuid();
   prepared.gid = plan.user ? plan.user->gid : ::getegid();
-  prepared.parent = ::getpid();
   const bool terminal = ::isatty(0) == 1 || ::isatty(1) == 1 || ::isatty(2) == 1;
   prepared.can_be_stopped = terminal && can_be_stopped();
   prepared.mounts = plan_mounts(plan, prepared.uid, sockets);
@@ -386,7 +369,6 @@ Result<Prepared> prepare(const SandboxPlan& plan, const SocketSurvey& sockets) {
   prepared.filter = build_filter(options);
   prepared.argv = pointers_to(plan.argv);
   prepared.envp = pointers_to(prepared.notify ? prepared.notify->env : plan.env);
-  ::sigaction(SIGCHLD, nullptr, &prepared.child_action);
   return prepared;
 }
 
@@ -405,33 +387,6 @@ Result<void> limit(const SandboxPlan& plan, Prepared& prepared) {
   return {};
 }
 
-// What is made ahead is for the usual sandbox with a network of its own.
-bool suits(const SandboxPlan& plan) {
-  return plan.backend == Backend::netns && plan.network == Network::proxied && !plan.user &&
-         plan.capture.dns && plan.capture.all_ports != AllPorts::off && !plan.cwd.empty();
-}
-
-bool make_over(UniqueFd& read, UniqueFd& write) {
-  std::array<int, 2> ends = {-1, -1};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return false;
-  read = UniqueFd(ends[0]);
-  write = UniqueFd(ends[1]);
-  return true;
-}
-
-// Forks with every signal blocked, so that none can run a handler of the parent's in the child.
-pid_t fork_launcher(Prepared& prepared, int channel, int go) {
-  sigset_t all;
-  sigfillset(&all);
-  ::sigprocmask(SIG_SETMASK, &all, &prepared.signal_mask);
-  pid_t launcher = fork_to_other_core();
-  if (launcher == 0) run_launcher(prepared, channel, go);
-  int saved_errno = errno;
-  ::sigprocmask(SIG_SETMASK, &prepared.signal_mask, nullptr);
-  errno = saved_errno;
-  return launcher;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan, Ahead ahead) {
@@ -446,24 +401,14 @@ Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan, Ahead ahe
   tl::expected<ObserverLink, Failure> observer = prepare_observer(plan);
   if (!observer) return fail(explain(observer.error()));
   prepared.observer = std::move(*observer);
-  if (suits(plan)) prepared.ahead = std::move(ahead);
-  ahead.end();
-  auto [ours, theirs] = make_channel();
-  auto [go_write, go_read] = make_channel();  // of its own, since another process listens there
-  UniqueFd over;
-  if (!ours || !go_write || !make_over(over, prepared.over))
-    return fail(explain({Step::start, errno, {}}));
-
-  pid_t launcher = fork_launcher(prepared, theirs.get(), go_read.get());
-  if (launcher < 0) return fail(explain({Step::start, errno, "fork"}));
-  theirs.reset();
-  go_read.reset();
-  prepared.over.reset();
-  prepared.ahead.let_go();
-  auto channel = std::make_unique<LinuxChannel>(launcher, std::move(over), std::move(ours),
-                                                std::move(go_write));
+  std::optional<Launcher> launcher;
+  if (const auto begun = ahead.take(); begun && is_usual(prepared)) {
+    launcher = begun->tell(prepared);
+  }
+  if (!launcher) launcher = fork_launcher(prepared);
+  if (!launcher) return fail(explain({Step::start, errno, "fork"}));
+  auto channel = std::make_unique<LinuxChannel>(std::move(*launcher));
   if (prepared.notify) channel->hold(*prepared.notify);
-  channel->hold(std::move(prepared.ahead), prepared.processes.has_value());
   channel->hold(std::move(prepared.group));
   channel->keep_records(plan, std::move(prepared.observer.records));
   // After the fork, since the launcher must write its own uid_map: nobody reads our memory from

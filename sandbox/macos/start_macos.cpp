@@ -316,12 +316,16 @@ Result<Prepared> prepare(const SandboxPlan& plan, const std::string& temporary) 
 
 }  // namespace
 
-// There are no namespaces to make.
+// There is nothing that takes long.
+class Ahead::Begun {};
+Ahead::Ahead() = default;
+Ahead::Ahead(Ahead&& other) noexcept = default;
+Ahead& Ahead::operator=(Ahead&& other) noexcept = default;
+Ahead::~Ahead() = default;
+
 Ahead Ahead::begin() {
   return {};
 }
-
-void Ahead::end() {}
 
 Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan, Ahead /*ahead*/) {
   if (Result<void> checked = check_plan(plan); !checked) return fail(checked.error());

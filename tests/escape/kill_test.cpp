@@ -35,8 +35,7 @@ unsigned new_seed() {
   return seed;
 }
 
-// As far down the chain of last children as it stands yet: the first may be what makes namespaces
-// ahead.
+// As far down the chain of last children as it stands yet.
 pid_t descendant(pid_t pid, int depth) {
   for (int level = 0; level < depth; ++level) {
     const std::string name = std::to_string(pid);
@@ -94,32 +93,12 @@ void check_all_gone(const Scene& scene) {
   REQUIRE(eventually([&] { return scene.left_behind().empty(); }));
 }
 
-// Where a process's children begin: of all of a run's, what makes namespaces ahead leaves that as
-// it is, and the launcher before it has left the host.
-std::string namespace_of_children(pid_t pid) {
-  std::error_code ended;
-  return fs::read_symlink("/proc/" + std::to_string(pid) + "/ns/pid_for_children", ended).string();
-}
-
 void kill_one(const Process& process, int victim) {
   if (victim == group) {
     ::kill(-process.pid(), SIGKILL);
     return;
   }
-  const std::string ours = namespace_of_children(::getpid());
-  const pid_t first = descendant(process.pid(), victim);
-  const bool may_be_maker = first != process.pid() && namespace_of_children(first) == ours;
-  ::kill(first, SIGKILL);
-  if (!may_be_maker) return;
-  // A run does without what makes namespaces ahead: then the one that was meant.
-  eventually([&] {
-    if (!process.running()) return true;
-    const pid_t next = descendant(process.pid(), victim);
-    const std::string in = namespace_of_children(next);
-    if (next == process.pid() || in.empty() || in == ours) return false;
-    ::kill(next, SIGKILL);
-    return true;
-  });
+  ::kill(descendant(process.pid(), victim), SIGKILL);
 }
 
 void kill_at_random(const Confinement& where, std::optional<uid_t> user, unsigned seed) {

@@ -1,9 +1,11 @@
-// Namespaces and their network made before there is a plan.
+// The sandbox's processes begun before there is a plan.
 
 #include "sandbox/ahead.hpp"
 
 #include <csignal>
+#include <sstream>
 
+#include "sandbox/linux/launcher.hpp"
 #include "tests/sandbox/harness.hpp"
 
 namespace nono::sandbox::test {
@@ -21,21 +23,15 @@ std::vector<std::string> own_namespaces() {
   return all;
 }
 
-SandboxPlan usual_plan(std::function<int()> inside) {
-  SandboxPlan plan = probe(std::move(inside));
+SandboxPlan usual(SandboxPlan plan) {
   plan.capture.all_ports = AllPorts::automatic;
   plan.capture.dns = true;
   return plan;
 }
 
-// Inside: the number of namespaces that are the host's, and the pid where it is not the second.
-std::function<int()> looks_for_hosts_namespaces() {
-  return [outside = own_namespaces()] {
-    int same = 0;
-    for (std::size_t i = 0; i < outside.size(); ++i) same += outside[i] == namespace_of(kinds[i]);
-    return same + (::getpid() == 2 ? 0 : 100);
-  };
-}
+// Prints the namespaces that it is in, a line each, and its pid.
+constexpr const char* prints_namespaces =
+    "for kind in user mnt pid net ipc uts cgroup; do readlink /proc/self/ns/$kind; done; echo $$";
 
 bool has_all(const SandboxSockets& sockets) {
   return sockets.proxy && sockets.dns_udp && sockets.dns_tcp && !sockets.captured.empty() &&
@@ -46,28 +42,19 @@ bool exists(pid_t pid) {
   return ::kill(pid, 0) == 0 || errno != ESRCH;
 }
 
-// 0 where there is none.
-pid_t maker_of(const Ahead& ahead) {
-  std::ifstream info("/proc/self/fdinfo/" + std::to_string(ahead.pidfd()));
-  for (std::string line; std::getline(info, line);) {
-    if (line.starts_with("Pid:")) return std::stoi(line.substr(4));
-  }
-  return 0;
-}
-
-Ahead begin_as(pid_t& maker) {
+Ahead begin_as(pid_t& launcher) {
   Ahead ahead = Ahead::begin();
-  maker = maker_of(ahead);
+  launcher = ahead.begun() == nullptr ? 0 : ahead.begun()->pid();
   return ahead;
 }
 
-// True where every port can be redirected, with or without something made ahead.
+// True where every port can be redirected, with or without something begun ahead.
 bool can_redirect(User user) {
-  SandboxPlan plan = usual_plan([] { return 0; });
+  SandboxPlan plan = usual(probe([] { return 0; }));
   plan.capture.all_ports = AllPorts::required;
   const Outcome outcome = run(plan, user);
   if (outcome.ok) return true;
-  WARN("skipped by name: namespaces made ahead for uid " << user.uid << ": " << outcome.error);
+  WARN("skipped by name: a sandbox begun ahead for uid " << user.uid << ": " << outcome.error);
   return false;
 }
 
@@ -77,79 +64,106 @@ Error wrong(const std::string& what) {
 
 }  // namespace
 
-TEST_CASE("a sandbox in namespaces made ahead has all of its own, and every socket") {
+TEST_CASE("a sandbox begun ahead has namespaces of its own, every socket, and what its plan says") {
   for (User user : users()) {
     if (!can_sandbox(user) || !can_redirect(user)) return;
-    pid_t maker = 0;
-    const auto begin = [&maker] { return begin_as(maker); };
+    pid_t launcher = 0;
+    const auto begin = [&launcher] { return begin_as(launcher); };
     const auto drive = [&](SandboxChannel& channel) -> Result<ExitStatus> {
       if (!has_all(channel.take_sockets())) return fail(wrong("a socket is missing"));
-      Result<ExitStatus> ended = go_and_wait(channel);
-      if (maker <= 0 || exists(maker)) return fail(wrong("what made them is still there"));
-      return ended;
+      if (launcher <= 0 || !channel.is_ours(launcher)) return fail(wrong("another launcher"));
+      return go_and_wait(channel);
     };
-    const Outcome outcome = run(usual_plan(looks_for_hosts_namespaces()), user, drive, begin);
+    const Outcome outcome = run(usual(shell(prints_namespaces)), user, drive, begin);
     INFO(describe(outcome));
     CHECK(outcome.ok);
     CHECK(outcome.code == 0);
+    std::istringstream lines(outcome.out);
+    std::string line;
+    for (const std::string& outside : own_namespaces()) {
+      REQUIRE(std::getline(lines, line));
+      CHECK(line != outside);
+      CHECK(line.substr(0, line.find('[')) == outside.substr(0, outside.find('[')));
+    }
+    REQUIRE(std::getline(lines, line));
+    CHECK(line == "2");
   }
 }
 
-TEST_CASE("nothing of the host is held by what makes namespaces ahead") {
-  Ahead ahead = Ahead::begin();
-  REQUIRE(ahead.begun());
-  const std::string descriptors = "/proc/" + std::to_string(maker_of(ahead)) + "/fd";
-  const auto held = [&] {
-    std::vector<std::string> all;
-    std::error_code ignored;
-    for (const auto& entry : std::filesystem::directory_iterator(descriptors, ignored)) {
-      all.push_back(std::filesystem::read_symlink(entry.path(), ignored).string());
-    }
-    return all;
-  };
-  // In the end its sockets alone, of which the first leads to us.
+TEST_CASE("a plan for processes begun ahead arrives whole") {
+  SandboxPlan plan = usual(shell("echo \"$TEXT\" | wc -c; pwd; test -r /etc/shells || echo no"));
+  plan.env.push_back("TEXT=" + std::string(100'000, 'x'));
+  plan.cwd = "/usr";
+  plan.denies.push_back({"/etc/shells", "a test", false});
+  pid_t launcher = 0;
+  for (User user : users()) {
+    if (!can_sandbox(user)) return;
+    const Outcome outcome = run(plan, user, go_and_wait, [&] { return begin_as(launcher); });
+    INFO(describe(outcome));
+    CHECK(outcome.out == "100001\n/usr\nno\n");
+  }
+}
+
+TEST_CASE("what is begun ahead holds nothing that was open before") {
+  const UniqueFd canary(::open("/etc/passwd", O_RDONLY));
+  const Ahead ahead = Ahead::begin();
+  REQUIRE(ahead.begun() != nullptr);
+  const std::string descriptors = "/proc/" + std::to_string(ahead.begun()->pid()) + "/fd";
   CHECK(eventually([&] {
-    const std::vector<std::string> all = held();
-    return !all.empty() && std::all_of(all.begin(), all.end(), [](const std::string& what) {
-      return what.starts_with("socket:");
-    });
+    std::error_code error;
+    std::size_t count = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(descriptors, error)) {
+      ++count;
+      if (std::filesystem::read_symlink(entry.path(), error) == "/etc/passwd") return false;
+    }
+    return count > 0;
   }));
 }
 
-TEST_CASE("where what makes namespaces ahead was killed the sandbox makes its own") {
+TEST_CASE("where what is begun ahead was killed another sandbox is made") {
   for (User user : users()) {
     if (!can_sandbox(user)) return;
     const auto begin = [] {
-      Ahead ahead = Ahead::begin();
-      const pid_t maker = maker_of(ahead);
-      ::kill(maker, SIGKILL);
+      pid_t launcher = 0;
+      Ahead ahead = begin_as(launcher);
+      ::kill(launcher, SIGKILL);
       siginfo_t ended;
-      ::waitid(P_PID, static_cast<id_t>(maker), &ended, WEXITED | WNOWAIT);
+      ::waitid(P_PID, static_cast<id_t>(launcher), &ended, WEXITED | WNOWAIT);
       return ahead;
     };
-    SandboxPlan plan = shell("echo ran");
-    plan.capture.all_ports = AllPorts::automatic;
-    plan.capture.dns = true;
-    const Outcome outcome = run(plan, user, go_and_wait, begin);
+    const Outcome outcome = run(usual(shell("echo ran")), user, go_and_wait, begin);
     INFO(describe(outcome));
     CHECK(outcome.ok);
     CHECK(outcome.out == "ran\n");
   }
 }
 
-TEST_CASE("what was made ahead is ended where the plan is not one for it") {
+TEST_CASE("a plan that is too long for processes begun ahead is run by others") {
+  const Outcome outcome = run(
+      [] {
+        SandboxPlan plan = usual(shell("echo $#"));
+        for (int i = 0; i < 90; ++i) plan.argv.emplace_back(std::size_t{100'000}, 'x');
+        return plan;
+      }(),
+      users().front(), go_and_wait, [] { return Ahead::begin(); });
+  INFO(describe(outcome));
+  // More than execve(2) takes: what counts is that it was asked.
+  CHECK(outcome.problem.find("Argument list too long") != std::string::npos);
+}
+
+TEST_CASE("what was begun ahead is ended where the plan is not one for it") {
   for (User user : users()) {
     if (!can_sandbox(user)) return;
     for (const Network network : {Network::open, Network::blocked}) {
-      pid_t maker = 0;
-      const auto begin = [&maker] { return begin_as(maker); };
+      pid_t launcher = 0;
+      const auto begin = [&launcher] { return begin_as(launcher); };
       const auto drive = [&](SandboxChannel& channel) -> Result<ExitStatus> {
-        if (maker <= 0 || exists(maker)) return fail(wrong("what made them is still there"));
+        if (launcher <= 0 || exists(launcher)) return fail(wrong("the first is still there"));
         return go_and_wait(channel);
       };
-      SandboxPlan plan = usual_plan([network, host = namespace_of("net")] {
+      SandboxPlan plan = usual(probe([network, host = namespace_of("net")] {
         return (namespace_of("net") == host) == (network == Network::open) ? 0 : 1;
-      });
+      }));
       plan.network = network;
       const Outcome outcome = run(plan, user, drive, begin);
       INFO(describe(outcome));
@@ -159,22 +173,22 @@ TEST_CASE("what was made ahead is ended where the plan is not one for it") {
   }
 }
 
-TEST_CASE("what makes namespaces ahead does not outlive who asked for them") {
+TEST_CASE("what is begun ahead does not outlive who asked for it") {
   Pipe told;
   const pid_t asker = ::fork();
   if (asker == 0) {
-    const Ahead ahead = Ahead::begin();
-    const pid_t maker = maker_of(ahead);
-    write_all(told.write.get(), std::to_string(maker));
+    pid_t launcher = 0;
+    const Ahead ahead = begin_as(launcher);
+    write_all(told.write.get(), std::to_string(launcher));
     ::kill(::getpid(), SIGKILL);
   }
   told.write.reset();
   ::waitpid(asker, nullptr, 0);
   const std::string text = read_all(told.read.get());
   REQUIRE_FALSE(text.empty());
-  const pid_t maker = std::stoi(text);
-  CHECK(maker > 0);
-  CHECK(eventually([&] { return !exists(maker); }));
+  const pid_t launcher = std::stoi(text);
+  CHECK(launcher > 0);
+  CHECK(eventually([&] { return !exists(launcher); }));
 }
 
 }  // namespace nono::sandbox::test
