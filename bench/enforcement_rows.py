@@ -32,7 +32,7 @@ def launch(bench):
     if peers.found("bwrap"):
         commands["bwrap --unshare-all"] = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"]
     words = [word for command in commands.values() for word in ["---", *command]][1:]
-    done = subprocess.run([bench.tool("spawn_time"), "10" if bench.options.quick else "60", *words], capture_output=True, text=True,
+    done = subprocess.run([bench.tool("spawn_time"), "10" if bench.options.quick else "200", *words], capture_output=True, text=True,
                           cwd=project, timeout=120, env=env)
     if done.returncode:
         bench.problem("launch: " + done.stderr.strip())
