@@ -6,8 +6,8 @@
 namespace nono::sandbox {
 
 // A first process that makes namespaces and their network before there is a plan, and waits for
-// one, as does the sandbox's pid 1. It saves time only: where it fails, or the plan is not one for
-// it, start() begins anew. It ends with this process.
+// one, as does the sandbox's pid 1. Where the plan is not one for it start() begins anew. It ends
+// with this process.
 class Ahead {
  public:
   class Begun;  // of the platform

@@ -2,7 +2,6 @@
 
 #include "sandbox/ahead.hpp"
 
-#include <poll.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -43,8 +42,7 @@ std::unique_ptr<Ahead::Begun> Ahead::Begun::make() {
 }
 
 std::optional<Launcher> Ahead::Begun::tell(const Prepared& prepared) {
-  pollfd ended = {process_.get(), POLLIN, 0};
-  if (::poll(&ended, 1, 0) != 0 || !line_.tell(to_bytes(prepared))) return std::nullopt;
+  if (!line_.tell(to_bytes(prepared))) return std::nullopt;
   process_.reset();
   return std::exchange(launcher_, {});
 }

@@ -101,10 +101,10 @@ Result<Started> start_on_backend(SandboxPlan& plan, const BackendWish& wish, Ahe
       return started;
     }
     Error error = channel.error();
-    if (error.code != ErrorCode::not_supported || wish.forced) return fail(error);
+    if (error.code == ErrorCode::bad_input || wish.forced) return fail(error);
+    forget(wish.cache);  // what was remembered holds no more
+    if (error.code != ErrorCode::not_supported) return fail(error);
     if (started.choice.instead) return fail(neither(*started.choice.instead, error));
-    // What was remembered holds no more.
-    forget(wish.cache);
     if (again) return fail(error);
   }
 }

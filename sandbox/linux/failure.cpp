@@ -166,7 +166,10 @@ Error explain(const Failure& failure) {
   std::string what = fmt::format("cannot sandbox: could not {}", to_string(failure.step));
   if (!failure.detail.empty()) what += fmt::format(" ({})", failure.detail);
   if (failure.error != 0) what += fmt::format(": {}", std::strerror(failure.error));
-  return Error{Side::self, ErrorCode::not_supported, std::move(what), remedy(failure)};
+  // Killed, most likely: no reason to try another backend at once.
+  const bool gone = failure.step == Step::peer_gone;
+  return Error{Side::self, gone ? ErrorCode::io : ErrorCode::not_supported, std::move(what),
+               remedy(failure)};
 }
 
 }  // namespace nono::sandbox

@@ -30,7 +30,7 @@ class Ahead::Begun {
   static std::unique_ptr<Begun> make();
   ~Begun();  // kills and reaps it, unless it was told
   pid_t pid() const { return launcher_.pid; }
-  // Once. None where it has ended, or cannot be told.
+  // Once. None where the plan is too long. It may have ended: its reports say why.
   std::optional<Launcher> tell(const Prepared& prepared);
 
  private:

@@ -120,7 +120,7 @@ TEST_CASE("what is begun ahead holds nothing that was open before") {
   }));
 }
 
-TEST_CASE("where what is begun ahead was killed another sandbox is made") {
+TEST_CASE("where what is begun ahead was killed nothing runs, and it is said") {
   for (User user : users()) {
     if (!can_sandbox(user)) return;
     const auto begin = [] {
@@ -133,8 +133,10 @@ TEST_CASE("where what is begun ahead was killed another sandbox is made") {
     };
     const Outcome outcome = run(usual(shell("echo ran")), user, go_and_wait, begin);
     INFO(describe(outcome));
-    CHECK(outcome.ok);
-    CHECK(outcome.out == "ran\n");
+    CHECK_FALSE(outcome.ok);
+    CHECK(outcome.error_code == ErrorCode::io);
+    CHECK(outcome.error.find("a process of it ended early") != std::string::npos);
+    CHECK(outcome.out.empty());
   }
 }
 
