@@ -49,7 +49,7 @@ def idle_bytes(bench, name, tunnels):
         process.stop()
 
 
-def compared(bench, row, variants, seconds, others=None):
+def compared(bench, row, variants, seconds, others=None, more_rounds=2):
     """Interleaved CONNECT rounds against several set-ups of nono, and what `others` start: {name: [a result for each round]}."""
     others = others or {}
     running, results = {}, {name: [] for name in [*variants, *others]}
@@ -59,7 +59,7 @@ def compared(bench, row, variants, seconds, others=None):
             running[name] = process, tunnel_way("nono", own)
         for name, start in others.items():
             running[name] = start()
-        for number in range(-1, bench.rounds + 2):
+        for number in range(-1, bench.rounds + more_rounds):
             for name in there_and_back(list(running), number):
                 process, way = running[name]
                 result = bench.measure(process, "connect", way, 0.5 if number < 0 else seconds * bench.factor, 32)
@@ -99,7 +99,8 @@ def workers(bench):
     if bench.wanted("haproxy") and bench.available("haproxy"):
         others = {"haproxy, 1 thread": lambda: haproxy(1, "127.79.0.15"), "haproxy, 2 threads": lambda: haproxy(2, "127.79.0.16")}
     return compared(bench, "workers", {"1 worker": {"threads": 1, "cores": CORES},
-                                       "2 workers": {"threads": 2, "cores": CORES, "host": "127.79.0.14"}}, 2, others)
+                                       "2 workers": {"threads": 2, "cores": CORES, "host": "127.79.0.14"}},
+                    1.5, others, more_rounds=2 if bench.options.quick else 10)  # on shared cores each round is worth less
 
 
 def sessions(bench):
