@@ -24,6 +24,7 @@ Result<Signals> Signals::take(const std::vector<int>& numbers) {
     return fail(errno_error(error, "blocking signals"));
   }
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // a limit on the size of files is an error of write(2)
   UniqueFd fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!fd) return fail(errno_error(errno, "signalfd"));
   return Signals(std::move(fd));

@@ -23,8 +23,8 @@ void stop_as_by_terminal();
 
 class Signals {
  public:
-  // Blocks `numbers` in this thread and those it starts later, and ignores SIGPIPE. After a fork
-  // whose child must not inherit that, before any thread.
+  // Blocks `numbers` in this thread and those it starts later, and ignores SIGPIPE and SIGXFSZ. After
+  // a fork whose child must not inherit that, before any thread.
   static Result<Signals> take(const std::vector<int>& numbers);
   int fd() const { return fd_.get(); }
   // The next one that is there; does not block.

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -19,6 +20,19 @@ std::string read_file(const std::string& path) {
   std::ifstream file(path);
   return std::string(std::istreambuf_iterator<char>(file), {});
 }
+
+// A limit on the size of files is an error of write(2) here, and no end of the process. The command
+// gets the disposition that was there before.
+class SizeLimitAsError {
+ public:
+  SizeLimitAsError() : before_(std::signal(SIGXFSZ, SIG_IGN)) {}
+  ~SizeLimitAsError() { std::signal(SIGXFSZ, before_); }
+  SizeLimitAsError(const SizeLimitAsError&) = delete;
+  SizeLimitAsError& operator=(const SizeLimitAsError&) = delete;
+
+ private:
+  void (*before_)(int);
+};
 
 }  // namespace
 
@@ -46,6 +60,7 @@ void remember(const std::string& file, const std::string& identity) {
   UniqueFd fresh(::mkostemp(name.data(), O_CLOEXEC));
   ::umask(before);
   if (!fresh) return;
+  const SizeLimitAsError as_error;
   const bool written = ::write(fresh.get(), identity.data(), identity.size()) ==
                        static_cast<ssize_t>(identity.size());
   if (!written || std::rename(name.c_str(), file.c_str()) != 0) ::unlink(name.c_str());

@@ -66,6 +66,34 @@ TEST_CASE("a fork bomb stays within --pids, and the proxy goes on serving") {
   }
 }
 
+// Under a limit on the size of files that lets nobody write a byte. What is said goes through a
+// pipe, and the exit code behind it.
+std::string without_room(Command command) {
+  const std::vector<std::string> limit = {
+      "sh", "-c", "(ulimit -f 0; \"$@\" 2>&1; echo \"code $?\") | cat", "sh"};
+  command.argv.insert(command.argv.begin(), limit.begin(), limit.end());
+  return run(command).out;
+}
+
+TEST_CASE("a limit on the size of files ends neither nono nor what it protects without a word") {
+  for (const std::optional<uid_t>& user : users) {
+    const auto stage = Stage::make(user);
+    if (!stage) return;
+    const std::vector<std::string> signals = {"--", "sh", "-c",
+                                              "grep SigIgn /proc/self/status; exit 7"};
+    std::vector<std::string> words = {"--allow-domain", "example.com"};
+    words.insert(words.end(), signals.begin(), signals.end());
+    // Nothing of this machine is remembered yet, so that is to be written, too.
+    CHECK_THAT(without_room(stage->nono_run(words)),
+               Contains("SigIgn:\t0000000000000000") && Contains("code 7"));
+    words.insert(words.begin(), {"--credential", "openai=env://OPENAI_KEY"});
+    Command keyed = stage->nono_run(words);
+    keyed.env["OPENAI_KEY"] = "sk-of-nobody";
+    CHECK_THAT(without_room(keyed), Contains("cannot write the CA bundle: File too large") &&
+                                        Contains("code 1") && !Contains("SigIgn"));
+  }
+}
+
 TEST_CASE("a memory limit that cannot be had is refused, and nothing runs without it") {
   const auto stage = Stage::make(ordinary_user);
   if (!stage) return;
