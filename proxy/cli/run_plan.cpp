@@ -151,7 +151,10 @@ struct Decided {
 sandbox::Ahead begin_ahead(const RunOptions& options, const Settings& settings) {
   const bool proxied = filter_network(settings) && !settings.block_network;
   const bool netns = options.backend.value_or(sandbox::Backend::netns) == sandbox::Backend::netns;
-  if (!proxied || !netns || options.dry_run || !options.user.empty()) return {};
+  const bool limited = options.limits.memory_bytes || options.limits.processes;
+  const bool usual = !limited && !options.diagnose && options.user.empty() &&
+                     options.capture_all_ports != sandbox::AllPorts::off;
+  if (!proxied || !netns || !usual || options.dry_run) return {};
   return sandbox::Ahead::begin();
 }
 

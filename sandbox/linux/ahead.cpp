@@ -2,11 +2,13 @@
 
 #include "sandbox/ahead.hpp"
 
+#include <poll.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <utility>
 
@@ -18,6 +20,7 @@ namespace nono::sandbox {
 namespace {
 
 constexpr auto by_pidfd = static_cast<idtype_t>(3);  // P_PIDFD, which older headers lack
+constexpr std::chrono::milliseconds patience = std::chrono::seconds(2);
 
 }  // namespace
 
@@ -47,8 +50,12 @@ std::optional<Launcher> Ahead::Begun::tell(const Prepared& prepared) {
   return std::exchange(launcher_, {});
 }
 
+// By themselves, so that L reaps I; where one of them was stopped, by force.
 Ahead::Begun::~Begun() {
   if (!process_) return;
+  line_.give_up();
+  pollfd ends = {process_.get(), POLLIN, 0};
+  ::poll(&ends, 1, static_cast<int>(patience.count()));
   ::syscall(uapi::sys_pidfd_send_signal, process_.get(), SIGKILL, nullptr, 0);
   siginfo_t ended;
   while (::waitid(by_pidfd, static_cast<id_t>(process_.get()), &ended, WEXITED) < 0 &&

@@ -7,11 +7,14 @@
 #include <array>
 #include <cerrno>
 #include <concepts>
+#include <csignal>
 #include <cstring>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
+
+#include "sandbox/linux/terminal.hpp"
 
 namespace nono::sandbox {
 namespace {
@@ -175,6 +178,16 @@ bool wait_for_end(int fd) {
   return size == 0;
 }
 
+// They are blocked, and would reach the command later.
+void forget_terminal_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (int number : terminal_signals) sigaddset(&signals, number);
+  const timespec now = {};
+  while (::sigtimedwait(&signals, nullptr, &now) > 0) {
+  }
+}
+
 // More than the kernel takes for a command by default: a quarter of a stack of 8 MiB (execve(2)).
 // What is not written takes no memory.
 constexpr std::size_t memory_size = std::size_t{8} * 1024 * 1024;
@@ -239,7 +252,9 @@ AwaitedPlan::AwaitedPlan(PlanLine& line) : line_(line) {
 }
 
 bool AwaitedPlan::wait(Prepared& prepared) {
-  return from_bytes(line_.hear(), plan_, prepared);
+  const bool told = from_bytes(line_.hear(), plan_, prepared);
+  forget_terminal_signals();
+  return told;
 }
 
 bool is_usual(const Prepared& prepared) {

@@ -24,6 +24,7 @@ class PlanLine {
   void be_teller() { hears_.reset(); }
   // P, once. False: it is too long.
   bool tell(std::string_view plan);
+  void give_up() { tells_.reset(); }  // P: there will be none
   // In L and I, each for itself, once. Blocks. Nothing where P has ended.
   std::string hear();
   int hears_fd() const { return hears_.get(); }
@@ -43,7 +44,8 @@ class AwaitedPlan {
   explicit AwaitedPlan(PlanLine& line);
   // Until then: what is the same in every plan that is told.
   const SandboxPlan& plan() const { return plan_; }
-  // Blocks until P has said what to do. False: it will not any more.
+  // Blocks until P has said what to do. False: it will not any more. What a terminal sent meanwhile
+  // is forgotten: it was for P, and there was no command.
   bool wait(Prepared& prepared);
   int hears_fd() const { return line_.hears_fd(); }
 

@@ -28,7 +28,7 @@ std::optional<Launcher> fork_launcher(Prepared& prepared, AwaitedPlan* awaited =
 class Ahead::Begun {
  public:
   static std::unique_ptr<Begun> make();
-  ~Begun();  // kills and reaps it, unless it was told
+  ~Begun();  // ends and reaps it, unless it was told
   pid_t pid() const { return launcher_.pid; }
   // Once. None where the plan is too long. It may have ended: its reports say why.
   std::optional<Launcher> tell(const Prepared& prepared);

@@ -406,7 +406,7 @@ Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan, Ahead ahe
     launcher = begun->tell(prepared);
   }
   if (!launcher) launcher = fork_launcher(prepared);
-  if (!launcher) return fail(explain({Step::start, errno, "fork"}));
+  if (!launcher) return fail(explain({Step::start, errno, {}}));
   auto channel = std::make_unique<LinuxChannel>(std::move(*launcher));
   if (prepared.notify) channel->hold(*prepared.notify);
   channel->hold(std::move(prepared.group));

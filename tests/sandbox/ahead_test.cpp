@@ -2,6 +2,8 @@
 
 #include "sandbox/ahead.hpp"
 
+#include <sys/prctl.h>
+
 #include <csignal>
 #include <sstream>
 
@@ -56,6 +58,15 @@ bool can_redirect(User user) {
   if (outcome.ok) return true;
   WARN("skipped by name: a sandbox begun ahead for uid " << user.uid << ": " << outcome.error);
   return false;
+}
+
+// 0 where there is none, or more than one.
+pid_t only_child() {
+  std::ifstream list("/proc/thread-self/children");
+  pid_t first = 0;
+  pid_t second = 0;
+  list >> first;
+  return list >> second ? 0 : first;
 }
 
 Error wrong(const std::string& what) {
@@ -158,9 +169,13 @@ TEST_CASE("what was begun ahead is ended where the plan is not one for it") {
     if (!can_sandbox(user)) return;
     for (const Network network : {Network::open, Network::blocked}) {
       pid_t launcher = 0;
-      const auto begin = [&launcher] { return begin_as(launcher); };
+      const auto begin = [&launcher] {
+        ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);  // what nobody else reaps comes here
+        return begin_as(launcher);
+      };
       const auto drive = [&](SandboxChannel& channel) -> Result<ExitStatus> {
         if (launcher <= 0 || exists(launcher)) return fail(wrong("the first is still there"));
+        if (!channel.is_ours(only_child())) return fail(wrong("not the new launcher alone"));
         return go_and_wait(channel);
       };
       SandboxPlan plan = usual(probe([network, host = namespace_of("net")] {
@@ -173,6 +188,30 @@ TEST_CASE("what was begun ahead is ended where the plan is not one for it") {
       CHECK(outcome.code == 0);
     }
   }
+}
+
+TEST_CASE("what a terminal sent before there was a plan does not reach the command") {
+  std::optional<PlanLine> line = PlanLine::make();
+  REQUIRE(line);
+  const SandboxPlan plan = usual(shell("true"));
+  const Prepared told(plan);
+  sigset_t stop;
+  sigset_t before;
+  sigset_t pending;
+  sigemptyset(&stop);
+  sigaddset(&stop, SIGTSTP);
+  ::sigprocmask(SIG_BLOCK, &stop, &before);
+  ::raise(SIGTSTP);
+  ::sigpending(&pending);
+  CHECK(sigismember(&pending, SIGTSTP) == 1);
+  AwaitedPlan awaited(*line);
+  Prepared heard(awaited.plan());
+  REQUIRE(line->tell(to_bytes(told)));
+  CHECK(awaited.wait(heard));
+  CHECK(heard.plan.argv == plan.argv);
+  ::sigpending(&pending);
+  CHECK(sigismember(&pending, SIGTSTP) == 0);
+  ::sigprocmask(SIG_SETMASK, &before, nullptr);
 }
 
 TEST_CASE("what is begun ahead does not outlive who asked for it") {
