@@ -1,10 +1,8 @@
 #include "sandbox/linux/awaited_plan.hpp"
 
-#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <concepts>
 #include <csignal>
@@ -14,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "sandbox/linux/channel.hpp"
 #include "sandbox/linux/terminal.hpp"
 
 namespace nono::sandbox {
@@ -219,10 +218,8 @@ std::optional<PlanLine> PlanLine::make() {
   void* memory = ::mmap(nullptr, memory_size, PROT_READ | PROT_WRITE, kind, -1, 0);
   if (memory == MAP_FAILED) return std::nullopt;
   line.memory_.reset(static_cast<char*>(memory));
-  std::array<int, 2> ends = {-1, -1};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return std::nullopt;
-  line.hears_ = UniqueFd(ends[0]);
-  line.tells_ = UniqueFd(ends[1]);
+  std::tie(line.hears_, line.tells_) = make_pipe();
+  if (!line.hears_) return std::nullopt;
   return line;
 }
 

@@ -56,6 +56,12 @@ std::pair<UniqueFd, UniqueFd> make_channel() {
   return {UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 
+std::pair<UniqueFd, UniqueFd> make_pipe(int flags) {
+  std::array<int, 2> ends = {-1, -1};
+  if (::pipe2(ends.data(), O_CLOEXEC | flags) != 0) return {};
+  return {UniqueFd(ends[0]), UniqueFd(ends[1])};
+}
+
 bool send_report(int channel, const Report& report, std::span<const int> fds) {
   if (fds.size() > fds_max) return false;
   Wire wire = {};

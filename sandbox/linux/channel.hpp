@@ -41,6 +41,10 @@ struct Report {
 // Both ends, close-on-exec; errno is left as socketpair(2) set it when they are not valid.
 std::pair<UniqueFd, UniqueFd> make_channel();
 
+// The end to read from and the end to write to, close-on-exec; errno as pipe2(2) set it when they
+// are not valid. `flags`: O_NONBLOCK, for both.
+std::pair<UniqueFd, UniqueFd> make_pipe(int flags = 0);
+
 // A descriptor of ours must not come to stand where standard input or output was closed: to be
 // called before the first of them is made.
 void fill_standard_descriptors();

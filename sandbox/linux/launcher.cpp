@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <optional>
 #include <span>
@@ -205,14 +204,6 @@ void finish_output(std::vector<StdioCopy>& copies) {
   }
 }
 
-bool make_job_pipe(JobPipe& jobs) {
-  std::array<int, 2> ends = {-1, -1};
-  if (::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) != 0) return false;
-  jobs.read = UniqueFd(ends[0]);
-  jobs.write = UniqueFd(ends[1]);
-  return true;
-}
-
 std::vector<int> needed_descriptors(const Prepared& prepared, int channel, int go,
                                     const AwaitedPlan* awaited) {
   std::vector<int> needed = {channel, go, prepared.over.get()};
@@ -329,8 +320,9 @@ int serve(const Prepared& prepared, pid_t init, int jobs, std::vector<StdioCopy>
       report_and_exit(channel, done.error());
     }
   }
-  JobPipe jobs;
-  if (!make_job_pipe(jobs)) report_and_exit(channel, {Step::start, errno, {}});
+  auto [events, tells] = make_pipe(O_NONBLOCK);
+  if (!events) report_and_exit(channel, {Step::start, errno, {}});
+  JobPipe jobs{std::move(events), std::move(tells)};
   std::optional<Observer> observer;
   if (prepared.observer.wanted()) make_observer(prepared, observer);
   pid_t init = ::fork();
@@ -382,10 +374,10 @@ void report_and_exit(int channel, const Failure& failure) {
 std::optional<Launcher> fork_launcher(Prepared& prepared, AwaitedPlan* awaited) {
   auto [channel, its_channel] = make_channel();
   auto [go, its_go] = make_channel();  // of its own, since another process listens there
-  std::array<int, 2> over = {-1, -1};
-  if (!channel || !go || ::pipe2(over.data(), O_CLOEXEC) != 0) return std::nullopt;
-  Launcher launcher{0, std::move(channel), std::move(go), UniqueFd(over[0])};
-  prepared.over = UniqueFd(over[1]);
+  auto [over, its_over] = make_pipe();
+  if (!channel || !go || !over) return std::nullopt;
+  Launcher launcher{0, std::move(channel), std::move(go), std::move(over)};
+  prepared.over = std::move(its_over);
   prepared.parent = ::getpid();
   ::sigaction(SIGCHLD, nullptr, &prepared.child_action);
   sigset_t all;

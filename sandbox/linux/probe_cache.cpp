@@ -21,19 +21,6 @@ std::string read_file(const std::string& path) {
   return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
-// A limit on the size of files is an error of write(2) here, and no end of the process. The command
-// gets the disposition that was there before.
-class SizeLimitAsError {
- public:
-  SizeLimitAsError() : before_(std::signal(SIGXFSZ, SIG_IGN)) {}
-  ~SizeLimitAsError() { std::signal(SIGXFSZ, before_); }
-  SizeLimitAsError(const SizeLimitAsError&) = delete;
-  SizeLimitAsError& operator=(const SizeLimitAsError&) = delete;
-
- private:
-  void (*before_)(int);
-};
-
 }  // namespace
 
 std::string probe_identity() {
@@ -60,9 +47,12 @@ void remember(const std::string& file, const std::string& identity) {
   UniqueFd fresh(::mkostemp(name.data(), O_CLOEXEC));
   ::umask(before);
   if (!fresh) return;
-  const SizeLimitAsError as_error;
+  // A limit on the size of files is an error here and no end of the process; the command has what
+  // was there before.
+  const auto on_limit = std::signal(SIGXFSZ, SIG_IGN);
   const bool written = ::write(fresh.get(), identity.data(), identity.size()) ==
                        static_cast<ssize_t>(identity.size());
+  std::signal(SIGXFSZ, on_limit);
   if (!written || std::rename(name.c_str(), file.c_str()) != 0) ::unlink(name.c_str());
 }
 

@@ -22,6 +22,7 @@
 #include <string_view>
 
 #include "config/base/fd.hpp"
+#include "sandbox/linux/channel.hpp"
 #include "sandbox/linux/landlock.hpp"
 #include "sandbox/linux/self_escapes.hpp"
 #include "sandbox/plan.hpp"
@@ -234,10 +235,8 @@ std::string read_until_end(int fd) {
 
 // What `check` prints in a process of its own.
 Result<std::vector<CheckResult>> results_of(const std::function<void()>& check) {
-  std::array<int, 2> ends = {-1, -1};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return fail(errno_error(errno, "self-check"));
-  UniqueFd read_end(ends[0]);
-  UniqueFd write_end(ends[1]);
+  auto [read_end, write_end] = make_pipe();
+  if (!read_end) return fail(errno_error(errno, "self-check"));
   pid_t child = ::fork();
   if (child < 0) return fail(errno_error(errno, "self-check"));
   if (child == 0) run_child(check, write_end.get());

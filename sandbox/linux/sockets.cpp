@@ -118,22 +118,17 @@ tl::expected<UsualSockets, Failure> make_usual_sockets(bool every_port, bool dns
 }
 
 tl::expected<std::vector<OfferedSocket>, Failure> make_sockets(const SandboxPlan& plan,
-                                                               std::optional<UsualSockets> made) {
+                                                               UsualSockets usual) {
   const Capture& capture = plan.capture;
   Offer offer;
   offer.add(SocketRole::proxy, bind_v4(SOCK_STREAM, plan.proxy.http, INADDR_LOOPBACK));
-  const bool every_port = capture.all_ports != AllPorts::off;
-  if (!made) {
-    auto usual = make_usual_sockets(every_port, capture.dns);
-    if (!usual) return tl::unexpected<Failure>(usual.error());
-    made = std::move(*usual);
-  }
   // Where this kernel cannot, and need not, the listed ports are caught.
-  if (made->not_redirected && capture.all_ports == AllPorts::required) {
-    return tl::unexpected<Failure>(*made->not_redirected);
+  if (usual.not_redirected && capture.all_ports == AllPorts::required) {
+    return tl::unexpected<Failure>(*usual.not_redirected);
   }
-  offer.add(std::move(made->sockets));
-  listen_for_captured(capture, every_port && !made->not_redirected, offer);
+  offer.add(std::move(usual.sockets));
+  const bool redirected = capture.all_ports != AllPorts::off && !usual.not_redirected;
+  listen_for_captured(capture, redirected, offer);
   return offer.take();
 }
 

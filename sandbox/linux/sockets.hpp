@@ -23,9 +23,9 @@ struct UsualSockets {
 };
 tl::expected<UsualSockets, Failure> make_usual_sockets(bool every_port, bool dns);
 
-// All that `plan` asks for in this process's network namespace. Needs CAP_NET_ADMIN and
-// CAP_NET_BIND_SERVICE there. `made`: those that are there already.
-tl::expected<std::vector<OfferedSocket>, Failure> make_sockets(
-    const SandboxPlan& plan, std::optional<UsualSockets> made = {});
+// All that `plan` asks for in this process's network namespace, those included. Needs CAP_NET_ADMIN
+// and CAP_NET_BIND_SERVICE there, as the usual ones do.
+tl::expected<std::vector<OfferedSocket>, Failure> make_sockets(const SandboxPlan& plan,
+                                                               UsualSockets usual);
 
 }  // namespace nono::sandbox

@@ -8,6 +8,8 @@
 
 #include <cerrno>
 
+#include "sandbox/linux/channel.hpp"
+
 namespace nono::sandbox {
 namespace {
 
@@ -65,10 +67,8 @@ tl::expected<StdioPlan, Failure> plan_stdio() {
       continue;
     }
     if (!S_ISSOCK(info.st_mode)) continue;
-    std::array<int, 2> ends = {-1, -1};
-    if (::pipe2(ends.data(), O_CLOEXEC) != 0) return failed(Step::stdio, errno);
-    UniqueFd read_end(ends[0]);
-    UniqueFd write_end(ends[1]);
+    auto [read_end, write_end] = make_pipe();
+    if (!read_end) return failed(Step::stdio, errno);
     bool input = fd == 0;
     UniqueFd& ours = input ? write_end : read_end;
     if (::fcntl(ours.get(), F_SETFL, O_NONBLOCK) != 0) return failed(Step::stdio, errno);
