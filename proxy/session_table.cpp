@@ -7,13 +7,13 @@
 #include <cstring>
 #include <stdexcept>
 
-#include "proxy/intercept/random.hpp"
+#include "config/base/random.hpp"
 
 namespace nono {
 
 TokenKey make_token_key() {
   TokenKey key{};
-  if (!intercept::fill_random(key)) throw std::runtime_error("the system gives no random numbers");
+  if (!fill_random(key)) throw std::runtime_error("the system gives no random numbers");
   return key;
 }
 

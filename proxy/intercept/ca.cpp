@@ -10,7 +10,7 @@
 
 #include "config/base/secret.hpp"
 #include "proxy/intercept/pem_identity.hpp"
-#include "proxy/intercept/random.hpp"
+#include "config/base/random.hpp"
 
 namespace nono::intercept {
 

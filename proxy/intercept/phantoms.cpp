@@ -7,7 +7,7 @@
 
 #include "config/base/secret.hpp"
 #include "config/base/encoding.hpp"
-#include "proxy/intercept/random.hpp"
+#include "config/base/random.hpp"
 #include "proxy/server.hpp"
 
 namespace nono {
@@ -15,7 +15,7 @@ namespace nono {
 std::string make_token() {
   std::array<unsigned char, 32> bytes{};
   // A start-up failure: without randomness there is no session.
-  if (!intercept::fill_random(bytes)) {
+  if (!fill_random(bytes)) {
     throw std::runtime_error("the system gives no random numbers");
   }
   constexpr std::string_view digits = "0123456789abcdef";

@@ -5,6 +5,8 @@
 
 #include <utility>
 
+#include "proxy/policy/host_index_builder.hpp"
+
 namespace nono::policy {
 namespace {
 
@@ -29,50 +31,59 @@ class Faults {
   std::vector<Error> errors_;
 };
 
+// What is gathered rule by rule, before the indexes are made of it.
+struct Gathered {
+  CompiledRules rules;
+  HostIndexBuilder allow, deny, deny_paths;
+  AddressPolicy addresses;
+  Faults faults;
+};
+
 std::vector<std::optional<Port>> each_port(const std::vector<Port>& ports) {
   if (ports.empty()) return {std::nullopt};
   return {ports.begin(), ports.end()};
 }
 
-Allowed& allowed_at(CompiledRules& compiled, const HostPattern& host, std::optional<Port> port) {
-  HostIndex::Entry& entry = compiled.allow.place(host, port);
+Allowed& allowed_at(Gathered& gathered, const HostPattern& host, std::optional<Port> port) {
+  std::vector<Allowed>& allowed = gathered.rules.allowed;
+  HostIndex::Entry& entry = gathered.allow.place(host, port);
   if (entry == HostIndex::no_entry) {
-    entry = static_cast<HostIndex::Entry>(compiled.allowed.size());
-    compiled.allowed.emplace_back();
+    entry = static_cast<HostIndex::Entry>(allowed.size());
+    allowed.emplace_back();
   }
-  return compiled.allowed[entry];
+  return allowed[entry];
 }
 
 void append(std::vector<Endpoint>& to, const std::vector<Endpoint>& from) {
   to.insert(to.end(), from.begin(), from.end());
 }
 
-void add_allow(CompiledRules& compiled, const Rule& rule) {
+void add_allow(Gathered& gathered, const Rule& rule) {
   for (const std::optional<Port> port : each_port(rule.ports)) {
-    Allowed& allowed = allowed_at(compiled, rule.host, port);
+    Allowed& allowed = allowed_at(gathered, rule.host, port);
     if (allowed.because.rule.empty()) allowed.because = Because{Reason::rule_allows, rule.text};
     append(allowed.endpoints, rule.endpoints);
     allowed.tunnel.any_sni = allowed.tunnel.any_sni || rule.tunnel.any_sni;
     allowed.tunnel.refuse_ech = allowed.tunnel.refuse_ech || rule.tunnel.refuse_ech;
     const bool options = allowed.tunnel.any_sni || allowed.tunnel.refuse_ech;
-    compiled.tunnel_options = compiled.tunnel_options || options;
+    gathered.rules.tunnel_options = gathered.rules.tunnel_options || options;
   }
 }
 
-void add_deny(CompiledRules& compiled, AddressPolicy& addresses, const Rule& rule,
-              const Origin& origin) {
+void add_deny(Gathered& gathered, const Rule& rule, const Origin& origin) {
   const bool whole_host = rule.endpoints.empty();
-  HostIndex& index = whole_host ? compiled.deny : compiled.deny_paths;
+  HostIndexBuilder& index = whole_host ? gathered.deny : gathered.deny_paths;
+  std::vector<Denial>& denials = gathered.rules.denials;
   for (const std::optional<Port> port : each_port(rule.ports)) {
     HostIndex::Entry& entry = index.place(rule.host, port);
     if (entry == HostIndex::no_entry) {
-      entry = static_cast<HostIndex::Entry>(compiled.denials.size());
-      compiled.denials.push_back(Denial{rule.text, origin.text, {}});
+      entry = static_cast<HostIndex::Entry>(denials.size());
+      denials.push_back(Denial{rule.text, origin.text, {}});
     }
-    append(compiled.denials[entry].endpoints, rule.endpoints);
+    append(denials[entry].endpoints, rule.endpoints);
     const Cidr* range = std::get_if<Cidr>(&rule.host);
     if (whole_host && range != nullptr) {
-      addresses.denied.push_back(AddressPolicy::Denied{*range, port, rule.text});
+      gathered.addresses.denied.push_back(AddressPolicy::Denied{*range, port, rule.text});
     }
   }
 }
@@ -82,7 +93,8 @@ bool is_localhost(const Host& host) {
          (host.name().text() == "localhost" || host.name().text().ends_with(".localhost"));
 }
 
-void add_route(CompiledRules& compiled, Faults& faults, const CredentialRoute& written) {
+void add_route(Gathered& gathered, const CredentialRoute& written) {
+  Faults& faults = gathered.faults;
   if (!written.upstream) {
     const std::string what = fmt::format("credential {} has no upstream", written.name);
     faults.add(written.origin, Error{Side::self, ErrorCode::bad_input, what});
@@ -99,11 +111,11 @@ void add_route(CompiledRules& compiled, Faults& faults, const CredentialRoute& w
       faults.add(rule.origin, std::move(endpoint.error()));
     }
   }
-  const std::size_t index = compiled.routes.size();
-  compiled.routes.push_back(
-      Route{upstream, written.name, written.tls, is_localhost(upstream.host)});
+  std::vector<Route>& routes = gathered.rules.routes;
+  const std::size_t index = routes.size();
+  routes.push_back(Route{upstream, written.name, written.tls, is_localhost(upstream.host)});
 
-  Allowed& allowed = allowed_at(compiled, exactly(upstream.host), upstream.port);
+  Allowed& allowed = allowed_at(gathered, exactly(upstream.host), upstream.port);
   if (allowed.routes.empty()) allowed.because = Because{Reason::credential_route, label};
   allowed.routes.push_back(index);
   allowed.tls_route = allowed.tls_route || written.tls;
@@ -128,8 +140,9 @@ Spelling spelling_of(const Allowed& allowed, std::string_view pattern, std::opti
   return Spelling::own;
 }
 
-// Puts one entry in place of all the plain ones, and makes the indexes small.
-void finish_indexes(CompiledRules& compiled) {
+// Makes the indexes, with one entry in place of all the plain ones.
+void make_indexes(Gathered& gathered, const SipKey& key) {
+  CompiledRules& rules = gathered.rules;
   std::vector<Allowed> kept;
   for (Spelling spelling : {Spelling::pattern, Spelling::with_port}) {
     Allowed plain;
@@ -137,21 +150,19 @@ void finish_indexes(CompiledRules& compiled) {
     plain.spelling = spelling;
     kept.push_back(std::move(plain));
   }
-  compiled.allow.finish(
-      [&](std::string_view pattern, std::optional<Port> port, HostIndex::Entry entry) {
-        Allowed& allowed = compiled.allowed[entry];
-        const Spelling spelling = spelling_of(allowed, pattern, port);
-        if (spelling != Spelling::own) return static_cast<HostIndex::Entry>(spelling) - 1;
-        kept.push_back(std::move(allowed));
-        return static_cast<HostIndex::Entry>(kept.size() - 1);
-      });
-  kept.shrink_to_fit();
-  compiled.allowed = std::move(kept);
-  const auto same = [](std::string_view, std::optional<Port>, HostIndex::Entry entry) {
-    return entry;
+  const auto keep = [&](std::string_view pattern, std::optional<Port> port,
+                        HostIndex::Entry entry) {
+    Allowed& allowed = rules.allowed[entry];
+    const Spelling spelling = spelling_of(allowed, pattern, port);
+    if (spelling != Spelling::own) return static_cast<HostIndex::Entry>(spelling) - 1;
+    kept.push_back(std::move(allowed));
+    return static_cast<HostIndex::Entry>(kept.size() - 1);
   };
-  compiled.deny.finish(same);
-  compiled.deny_paths.finish(same);
+  rules.allow = gathered.allow.finish(key, keep);
+  kept.shrink_to_fit();
+  rules.allowed = std::move(kept);
+  rules.deny = gathered.deny.finish(key);
+  rules.deny_paths = gathered.deny_paths.finish(key);
 }
 
 Cidr every_v4() {
@@ -173,53 +184,61 @@ void set_addresses(CompiledRules& compiled, AddressPolicy addresses) {
 
 }  // namespace
 
-Because because_of(const CompiledRules& rules, const HostIndex::Found& found) {
+void set_because(Because& because, const CompiledRules& rules, const HostIndex::Found& found) {
   const HostIndex::Entry entry =
       found.entry == HostIndex::no_entry ? found.other_port : found.entry;
   const Allowed& allowed = rules.allowed[entry];
-  if (allowed.spelling == Spelling::own) return allowed.because;
-  Because because{allowed.because.reason, {}};
-  because.rule.reserve(found.name.size() + 8);
-  if (found.below) because.rule = "*.";
+  because.reason = allowed.because.reason;
+  if (allowed.spelling == Spelling::own) {
+    because.rule = allowed.because.rule;
+    return;
+  }
+  because.rule = found.below ? "*." : "";
   because.rule += found.name;
   if (allowed.spelling == Spelling::with_port) {
     because.rule += ':';
     because.rule += found.port ? std::to_string(found.port->value()) : "*";
   }
+}
+
+Because because_of(const CompiledRules& rules, const HostIndex::Found& found) {
+  Because because;
+  set_because(because, rules, found);
   return because;
 }
 
 Result<CompiledRules> compile(const NetworkRules& rules,
                               const std::vector<CredentialRoute>& routes) {
-  CompiledRules compiled;
-  compiled.mode = rules.mode;
-  compiled.observe = rules.observe;
-  compiled.open_ports = rules.open_ports;
-  AddressPolicy addresses;
-  addresses.allow_private = rules.allow_private;
-  addresses.observe = rules.observe;
-  Faults faults;
+  Gathered gathered;
+  gathered.rules.mode = rules.mode;
+  gathered.rules.observe = rules.observe;
+  gathered.rules.open_ports = rules.open_ports;
+  gathered.addresses.allow_private = rules.allow_private;
+  gathered.addresses.observe = rules.observe;
   for (const HostRule& written : rules.allow) {
     Result<Rule> rule = parse_rule(written, RuleUse::allow);
     if (rule) {
-      add_allow(compiled, *rule);
+      add_allow(gathered, *rule);
     } else {
-      faults.add(written.origin, std::move(rule.error()));
+      gathered.faults.add(written.origin, std::move(rule.error()));
     }
   }
   for (const HostRule& written : rules.deny) {
     Result<Rule> rule = parse_rule(written, RuleUse::deny);
     if (rule) {
-      add_deny(compiled, addresses, *rule, written.origin);
+      add_deny(gathered, *rule, written.origin);
     } else {
-      faults.add(written.origin, std::move(rule.error()));
+      gathered.faults.add(written.origin, std::move(rule.error()));
     }
   }
-  for (const CredentialRoute& route : routes) add_route(compiled, faults, route);
-  if (faults.any()) return fail(faults.as_one());
-  finish_indexes(compiled);
-  set_addresses(compiled, std::move(addresses));
-  return compiled;
+  for (const CredentialRoute& route : routes) add_route(gathered, route);
+  if (gathered.faults.any()) return fail(gathered.faults.as_one());
+  const std::optional<SipKey> key = SipKey::random();
+  if (!key)
+    return fail(ErrorCode::io, "the system gives no random numbers for indexing host rules");
+  make_indexes(gathered, *key);
+  set_addresses(gathered.rules, std::move(gathered.addresses));
+  return std::move(gathered.rules);
 }
 
 }  // namespace nono::policy

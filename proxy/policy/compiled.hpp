@@ -60,6 +60,7 @@ struct CompiledRules {
 };
 
 // The rule behind what HostIndex::find found in `rules.allow`, in its entry or its other_port.
+void set_because(Because& because, const CompiledRules& rules, const HostIndex::Found& found);
 Because because_of(const CompiledRules& rules, const HostIndex::Found& found);
 
 // Parses and checks every rule. All that is wrong is in one Error: one line each, its origin first.

@@ -19,6 +19,8 @@ struct Engine::Compiled : CompiledRules {
 
 namespace {
 
+constexpr std::size_t rule_beyond_host = 8;  // "*." and ":65535"
+
 // What no rule and no mode can change.
 std::optional<Refusal> refuse_always(const CompiledRules& rules, const HostPort& target) {
   if (rules.mode == NetworkMode::blocked) return blocked_refusal(target);
@@ -140,32 +142,41 @@ Result<std::shared_ptr<const Engine>> Engine::make(const NetworkRules& rules,
 
 Decision Engine::decide(const HostPort& target) const {
   const CompiledRules& rules = *compiled_;
-  const HostProbe probe(target.host);
-  rules.allow.prefetch(probe);  // while everything else is looked at
+  const HostProbe probe(target.host, &rules.allow);
   if (std::optional<Refusal> refusal = refuse_always(rules, target)) return std::move(*refusal);
   std::optional<Refusal> denied = refuse_denied(rules, target, probe);
   if (denied && !rules.observe) return std::move(*denied);
 
-  const HostIndex::Found found = rules.allow.find(probe, target.port);
+  // Made before the rule is looked for, so that memory has the time to send it.
   const bool literal = !target.host.is_name();
+  Decision decision = Permit(target, Handling::tunnel, Because{}, literal, rules.addresses);
+  Permit& permit = std::get<Permit>(decision);
+  std::string& because = permit.because_.rule;
+  if (!literal) because.reserve(target.host.name().text().size() + rule_beyond_host);
+
+  const HostIndex::Found found = rules.allow.find(probe, target.port);
   if (found.entry != HostIndex::no_entry) {
     const Allowed& allowed = rules.allowed[found.entry];
-    Permit permit(
-        target, handling_of(rules, target, &allowed), because_of(rules, found), literal,
-        goes_to_loopback(rules, allowed) ? rules.addresses_and_loopback : rules.addresses);
+    set_because(permit.because_, rules, found);
+    permit.handling_ = handling_of(rules, target, &allowed);
     permit.tunnel_rules_ = tunnel_rules_of(rules, probe, target.port);
+    if (goes_to_loopback(rules, allowed)) permit.addresses_ = rules.addresses_and_loopback;
     if (denied) observe(permit, std::move(*denied));
-    return permit;
+    return decision;
   }
-  const Handling handling = handling_of(rules, target, nullptr);
+  permit.handling_ = handling_of(rules, target, nullptr);
   if (rules.mode == NetworkMode::open && !denied) {
-    return Permit(target, handling, Because{Reason::open_network, {}}, literal, rules.addresses);
+    permit.because_.reason = Reason::open_network;
+    return decision;
   }
   Refusal refusal = denied ? std::move(*denied) : no_rule_refusal(target, rules, found);
-  if (!rules.observe) return refusal;
-  Permit permit(target, handling, Because{}, false, rules.addresses);
-  observe(permit, std::move(refusal));
-  return permit;
+  if (rules.observe) {
+    permit.literal_ = false;
+    observe(permit, std::move(refusal));
+  } else {
+    decision = std::move(refusal);
+  }
+  return decision;
 }
 
 void Engine::observe(Permit& permit, Refusal refusal) {

@@ -14,9 +14,10 @@ std::uint64_t mixed(std::uint64_t value) {
   return value ^ value >> 32;
 }
 
-// At most two thirds full, so that nearly every key is in the group where it is looked for first.
+// At most three quarters full, so that nearly every text is in the group where it is looked for
+// first.
 constexpr std::size_t capacity_for(std::size_t count) {
-  return count + count / 2 + 8;
+  return count + count / 3 + 1;
 }
 
 constexpr std::uint64_t every_octet = 0x0101'0101'0101'0101;
@@ -33,24 +34,25 @@ std::size_t first_octet(std::uint64_t bits) {
 }
 
 // Never 0, which means free.
-std::uint64_t tag_of(std::uint64_t key_hash) {
-  return (key_hash & 0xff) == 0 ? 1 : key_hash & 0xff;
+std::uint64_t tag_of(std::uint64_t text_hash) {
+  return (text_hash & 0xff) == 0 ? 1 : text_hash & 0xff;
 }
 
 }  // namespace
 
-std::uint64_t FlatTable::hash(std::string_view key) {
-  std::uint64_t state = key.size() * odd_a;
-  const char* at = key.data();
-  std::size_t left = key.size();
+std::uint64_t FlatTable::hash(std::string_view text) {
+  std::uint64_t state = text.size() * odd_a;
+  const char* at = text.data();
+  std::size_t left = text.size();
   std::uint64_t word = 0;
   for (; left > sizeof word; left -= sizeof word, at += sizeof word) {
     std::memcpy(&word, at, sizeof word);
     state = mixed(state ^ word);
   }
   word = 0;
-  if (key.size() >= sizeof word) {
-    std::memcpy(&word, key.data() + key.size() - sizeof word, sizeof word);  // overlaps: no branch
+  if (text.size() >= sizeof word) {
+    std::memcpy(&word, text.data() + text.size() - sizeof word,
+                sizeof word);  // overlaps: no branch
   } else {
     for (; left > 0; --left, ++at) word = word << 8 | static_cast<unsigned char>(*at);
   }
@@ -58,79 +60,33 @@ std::uint64_t FlatTable::hash(std::string_view key) {
   return mixed(state + odd_a);
 }
 
-std::string_view FlatTable::key_of(const Entry& entry) const {
-  if (entry.length <= entry.text.size()) return {entry.text.data(), entry.length};
-  std::size_t place = 0;
-  std::memcpy(&place, entry.text.data(), sizeof place);
-  return long_keys_[place];
+FlatTable::FlatTable(const std::vector<Pair>& pairs, const SipKey& key) : key_(key) {
+  if (pairs.empty()) return;
+  groups_.resize((capacity_for(pairs.size()) + slots_per_group - 1) / slots_per_group);
+  tags_.resize(groups_.size());
+  for (const auto& [text, value] : pairs) insert(text, value);
 }
 
-FlatTable::Place FlatTable::place_of(std::string_view key, std::uint64_t key_hash) const {
-  const std::uint64_t wanted = tag_of(key_hash) * every_octet;
+void FlatTable::insert(std::string_view text, std::uint32_t value) {
+  const std::uint64_t text_hash = hash(text);
+  std::size_t group = home(text_hash);
+  while (zero_octets(tags_[group]) == 0) group = next(group);
+  const std::size_t slot = first_octet(zero_octets(tags_[group]));
+  tags_[group] |= tag_of(text_hash) << (slot * 8);
+  groups_[group].slots[slot] = Entry{sip_hash_2_4(key_, text), value};
+}
+
+std::uint32_t FlatTable::find_in_groups(std::string_view text, std::uint64_t text_hash) const {
+  const std::uint64_t wanted = tag_of(text_hash) * every_octet;
   // There is always a free slot, so this ends.
-  for (std::size_t group = home(key_hash);; group = next(group)) {
-    const std::uint64_t tags = groups_[group];
+  for (std::size_t group = home(text_hash);; group = next(group)) {
+    const std::uint64_t tags = tags_[group];
     for (std::uint64_t same = zero_octets(tags ^ wanted); same != 0; same &= same - 1) {
-      const std::size_t slot = group * 8 + first_octet(same);
-      if (key_of(entries_[slot]) == key) return {slot, true};
+      const Entry& entry = groups_[group].slots[first_octet(same)];
+      if (entry.digest == sip_hash_2_4(key_, text)) return entry.value;
     }
-    if (const std::uint64_t unused = zero_octets(tags); unused != 0) {
-      return {group * 8 + first_octet(unused), false};
-    }
+    if (zero_octets(tags) != 0) return no_value;
   }
-}
-
-void FlatTable::prefetch(std::uint64_t key_hash) const {
-  if (count_ == 0) return;
-  const std::size_t group = home(key_hash);
-  const std::uint64_t same = zero_octets(groups_[group] ^ tag_of(key_hash) * every_octet);
-  if (same != 0) __builtin_prefetch(&entries_[group * 8 + first_octet(same)]);
-}
-
-void FlatTable::occupy(std::size_t slot, std::uint64_t key_hash) {
-  groups_[slot / 8] |= tag_of(key_hash) << (slot % 8 * 8);
-}
-
-std::uint32_t& FlatTable::insert(std::string_view key) {
-  if (capacity_for(count_ + 1) > entries_.size()) rehash(capacity_for(2 * (count_ + 1)));
-  const std::uint64_t key_hash = hash(key);
-  const Place place = place_of(key, key_hash);
-  Entry& entry = entries_[place.slot];
-  if (!place.found) {
-    occupy(place.slot, key_hash);
-    entry.length = static_cast<std::uint32_t>(key.size());
-    if (key.size() <= entry.text.size()) {
-      std::memcpy(entry.text.data(), key.data(), key.size());
-    } else {
-      const std::size_t at = long_keys_.size();
-      long_keys_.emplace_back(key);
-      std::memcpy(entry.text.data(), &at, sizeof at);
-    }
-    ++count_;
-  }
-  return entry.value;
-}
-
-void FlatTable::rehash(std::size_t capacity) {
-  const std::size_t groups = (capacity + 7) / 8;
-  std::vector<Entry> old(groups * 8);
-  std::vector<std::uint64_t> old_groups(groups, 0);
-  old.swap(entries_);
-  old_groups.swap(groups_);
-  for (std::size_t slot = 0; slot < old.size(); ++slot) {
-    if ((old_groups[slot / 8] >> (slot % 8 * 8) & 0xff) == 0) continue;
-    const std::string_view key = key_of(old[slot]);
-    const std::uint64_t key_hash = hash(key);
-    const Place place = place_of(key, key_hash);
-    occupy(place.slot, key_hash);
-    entries_[place.slot] = old[slot];
-  }
-}
-
-void FlatTable::shrink() {
-  if (count_ == 0) return;
-  rehash(capacity_for(count_));
-  long_keys_.shrink_to_fit();
 }
 
 }  // namespace nono::policy

@@ -2,25 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
-#include <map>
-#include <string>
 
 namespace nono::policy {
 namespace {
-
-using Octets = std::array<char, 16>;
-
-Octets masked(const std::array<std::uint8_t, 16>& octets, unsigned bits) {
-  Octets kept{};
-  const unsigned whole = bits / 8;
-  std::memcpy(kept.data(), octets.data(), whole);
-  if (whole < kept.size()) kept[whole] = static_cast<char>(octets[whole] & (0xff00U >> bits % 8));
-  return kept;
-}
-
-std::string_view text_of(const Octets& octets) {
-  return {octets.data(), octets.size()};
-}
 
 bool before(const std::pair<Port, HostIndex::Entry>& element, Port port) {
   return element.first < port;
@@ -28,14 +12,27 @@ bool before(const std::pair<Port, HostIndex::Entry>& element, Port port) {
 
 }  // namespace
 
-HostProbe::HostProbe(const Host& host) : host_(host) {
+std::array<char, 16> HostIndex::masked(const IpAddress& address, unsigned bits) {
+  std::array<char, 16> kept{};
+  const unsigned whole = bits / 8;
+  std::memcpy(kept.data(), address.bytes().data(), whole);
+  if (whole < kept.size()) {
+    kept[whole] = static_cast<char>(address.bytes()[whole] & (0xff00U >> bits % 8));
+  }
+  return kept;
+}
+
+HostProbe::HostProbe(const Host& host, const HostIndex* soon) : host_(host) {
   if (!host.is_name()) return;
   std::string_view name = host.name().text();
   hash_ = FlatTable::hash(name);
+  if (soon != nullptr) soon->exact_.prefetch(hash_);
   for (std::size_t dot = name.find('.'); dot != std::string_view::npos && parents_ < parents_max;
        dot = name.find('.')) {
     name.remove_prefix(dot + 1);
-    parent_[parents_++] = Parent{name, FlatTable::hash(name)};
+    const std::uint64_t hash = FlatTable::hash(name);
+    if (soon != nullptr) soon->below_.prefetch(hash);
+    parent_[parents_++] = Parent{name, hash};
   }
 }
 
@@ -45,62 +42,11 @@ std::pair<HostIndex::Entry, std::optional<Port>> HostIndex::Ports::find(Port por
   return {any, std::nullopt};
 }
 
-FlatTable& HostIndex::table_of(const HostPattern& pattern) {
-  if (std::holds_alternative<HostName>(pattern)) return exact_;
-  if (std::holds_alternative<NamesBelow>(pattern)) return below_;
-  const Cidr& range = std::get<Cidr>(pattern);
-  std::vector<Prefixes>& prefixes = range.address().is_v4() ? v4_ : v6_;
-  auto at = std::find_if(prefixes.begin(), prefixes.end(),
-                         [&](const Prefixes& p) { return p.bits <= range.prefix_bits(); });
-  if (at == prefixes.end() || at->bits != range.prefix_bits()) {
-    at = prefixes.insert(at, Prefixes{range.prefix_bits(), {}});
-  }
-  return at->networks;
-}
-
-HostIndex::Entry& HostIndex::place(const HostPattern& pattern, std::optional<Port> port) {
-  std::string key;
-  if (const auto* name = std::get_if<HostName>(&pattern)) key = name->text();
-  if (const auto* below = std::get_if<NamesBelow>(&pattern)) key = below->suffix.text();
-  if (const auto* range = std::get_if<Cidr>(&pattern)) {
-    key = text_of(masked(range->address().bytes(), range->prefix_bits()));
-  }
-  std::uint32_t& value = table_of(pattern).insert(key);
-  if (value == FlatTable::no_value) {
-    value = static_cast<std::uint32_t>(ports_.size());
-    ports_.emplace_back();
-  }
-  Ports& ports = ports_[value];
-  if (!port) return ports.any;
-  auto at = std::lower_bound(ports.by_port.begin(), ports.by_port.end(), *port, before);
-  if (at == ports.by_port.end() || at->first != *port) {
-    at = ports.by_port.insert(at, {*port, no_entry});
-  }
+HostIndex::Entry& HostIndex::Ports::place(std::optional<Port> port) {
+  if (!port) return any;
+  auto at = std::lower_bound(by_port.begin(), by_port.end(), *port, before);
+  if (at == by_port.end() || at->first != *port) at = by_port.insert(at, {*port, no_entry});
   return at->second;
-}
-
-void HostIndex::finish(const Change& change) {
-  std::map<Ports, std::uint32_t> known;
-  std::vector<Ports> shared;
-  const auto finish_table = [&](FlatTable& table, std::string_view prefix, bool names) {
-    table.for_each([&](std::string_view key, std::uint32_t& value) {
-      const std::string pattern = names ? std::string(prefix) + std::string(key) : std::string();
-      Ports& ports = ports_[value];
-      for (auto& [port, entry] : ports.by_port) entry = change(pattern, port, entry);
-      if (ports.any != no_entry) ports.any = change(pattern, std::nullopt, ports.any);
-      const auto next = static_cast<std::uint32_t>(shared.size());
-      const auto [place, fresh] = known.emplace(ports, next);
-      if (fresh) shared.push_back(std::move(ports));
-      value = place->second;
-    });
-    table.shrink();
-  };
-  finish_table(exact_, "", true);
-  finish_table(below_, "*.", true);
-  for (std::vector<Prefixes>* family : {&v4_, &v6_}) {
-    for (Prefixes& prefixes : *family) finish_table(prefixes.networks, "", false);
-  }
-  ports_ = std::move(shared);
 }
 
 template <class Visit>
@@ -108,8 +54,9 @@ bool HostIndex::walk_prefixes(const std::vector<Prefixes>& prefixes, const IpAdd
                               unsigned& probes, Visit& visit) const {
   for (const Prefixes& prefix : prefixes) {
     ++probes;
-    const Octets key = masked(address.bytes(), prefix.bits);
-    const std::uint32_t found = prefix.networks.find(text_of(key), FlatTable::hash(text_of(key)));
+    const std::array<char, 16> octets = masked(address, prefix.bits);
+    const std::string_view key(octets.data(), octets.size());
+    const std::uint32_t found = prefix.networks.find(key, FlatTable::hash(key));
     if (found != FlatTable::no_value && visit(ports_[found], Match{})) return true;
   }
   return false;
@@ -141,12 +88,6 @@ unsigned HostIndex::walk(const HostProbe& probe, Visit visit) const {
     if (visit_in(below_, FlatTable::hash(name), true)) return probes;
   }
   return probes;
-}
-
-void HostIndex::prefetch(const HostProbe& probe) const {
-  if (!probe.host_.is_name()) return;
-  exact_.prefetch(probe.hash_);
-  for (std::size_t i = 0; i < probe.parents_; ++i) below_.prefetch(probe.parent_[i].hash);
 }
 
 HostIndex::Found HostIndex::find(const HostProbe& probe, Port port) const {

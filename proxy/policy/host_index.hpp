@@ -4,7 +4,6 @@
 
 #include <array>
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -15,10 +14,13 @@
 
 namespace nono::policy {
 
+class HostIndex;
+
 // The hashes of a host's name and of the parents in it, computed once for several look-ups.
 class HostProbe {
  public:
-  explicit HostProbe(const Host& host);  // `host` must outlive it
+  // `host` must outlive it. What `soon` will read for this host is fetched meanwhile.
+  explicit HostProbe(const Host& host, const HostIndex* soon = nullptr);
   const Host& host() const { return host_; }
 
  private:
@@ -40,16 +42,7 @@ class HostIndex {
   using Entry = std::uint32_t;  // an index into a table of the caller's
   static constexpr Entry no_entry = UINT32_MAX;
 
-  // The place of this pattern and port (none: every port) to write to; no_entry in a new one. Valid
-  // until the next call. Not to be called after finish().
-  Entry& place(const HostPattern& pattern, std::optional<Port> port);
-
-  // Calls `entry = change(pattern, port, entry)` for everything placed, in no particular order, and
-  // makes the index small. `pattern` is "name" or "*.name", empty for addresses.
-  using Change =
-      std::function<Entry(std::string_view pattern, std::optional<Port> port, Entry entry)>;
-  void finish(const Change& change);
-
+  HostIndex() = default;  // holds nothing; HostIndexBuilder makes others
   bool empty() const { return exact_.empty() && below_.empty() && v4_.empty() && v6_.empty(); }
 
   struct Found {
@@ -66,8 +59,6 @@ class HostIndex {
   // Within one pattern a rule for the port goes before one for every port.
   Found find(const HostProbe& probe, Port port) const;
   Found find(const Host& host, Port port) const { return find(HostProbe(host), port); }
-  // Fetches what find() will read first, while something else is done.
-  void prefetch(const HostProbe& probe) const;
 
   // Every match, most specific first.
   std::vector<Entry> find_all(const HostProbe& probe, Port port) const;
@@ -80,11 +71,14 @@ class HostIndex {
   std::vector<std::optional<Port>> ports_of(const Host& host) const;
 
  private:
+  friend class HostIndexBuilder;
+  friend class HostProbe;
   struct Ports {
     Entry any = no_entry;
     std::vector<std::pair<Port, Entry>> by_port;  // sorted
     // The entry for this port and the port that it was placed with.
     std::pair<Entry, std::optional<Port>> find(Port port) const;
+    Entry& place(std::optional<Port> port);
     friend auto operator<=>(const Ports&, const Ports&) = default;
   };
   struct Match {
@@ -93,10 +87,9 @@ class HostIndex {
   };
   struct Prefixes {  // all ranges of one prefix length
     unsigned bits;
-    FlatTable networks;  // 16 octets, those behind the prefix zero → ports_
+    FlatTable networks;  // masked() → ports_
   };
 
-  FlatTable& table_of(const HostPattern& pattern);
   // Calls `visit(ports, match)` for each pattern that holds the host, most specific first, until it
   // returns true. Returns the number of look-ups.
   template <class Visit>
@@ -105,10 +98,13 @@ class HostIndex {
   bool walk_prefixes(const std::vector<Prefixes>& prefixes, const IpAddress& address,
                      unsigned& probes, Visit& visit) const;
 
+  // The octets of an address's network, as a key: those behind the prefix are zero.
+  static std::array<char, 16> masked(const IpAddress& address, unsigned bits);
+
   FlatTable exact_;                // name → ports_
   FlatTable below_;                // suffix → ports_
   std::vector<Prefixes> v4_, v6_;  // longest prefix first
-  std::vector<Ports> ports_;       // once finished, each different one once: most rules share one
+  std::vector<Ports> ports_;       // each different one once: most rules share one
 };
 
 }  // namespace nono::policy

@@ -2,6 +2,8 @@
 
 #include <catch2/catch.hpp>
 
+#include "proxy/policy/host_index_builder.hpp"
+
 using namespace nono;
 using namespace nono::policy;
 
@@ -20,7 +22,7 @@ Host host(const std::string& text) {
 
 // `count` rules of each kind, always with the same few prefix lengths and the same targets in them.
 HostIndex index_of(unsigned count) {
-  HostIndex index;
+  HostIndexBuilder index;
   for (unsigned i = 0; i < count; ++i) {
     const std::string n = std::to_string(i);
     index.place(pattern("h" + n + ".example.com"), https_port) = i;
@@ -30,7 +32,7 @@ HostIndex index_of(unsigned count) {
     index.place(Cidr(IpAddress::v4({octet(16), octet(8), octet(0), 0}), 24), https_port) = i;
     index.place(Cidr(IpAddress::v6({0xfd, 0, octet(16), octet(8), octet(0)}), 64), https_port) = i;
   }
-  return index;
+  return index.finish(*SipKey::random());
 }
 
 }  // namespace
@@ -51,13 +53,14 @@ TEST_CASE("the number of look-ups does not grow with the number of rules") {
 }
 
 TEST_CASE("the most specific pattern that covers the port is found") {
-  HostIndex index;
-  index.place(pattern("a.b.example.com"), https_port) = 1;
-  index.place(pattern("*.b.example.com"), std::nullopt) = 2;
-  index.place(pattern("*.example.com"), https_port) = 3;
-  index.place(pattern("10.1.0.0/16"), https_port) = 4;
-  index.place(pattern("10.0.0.0/8"), std::nullopt) = 5;
-  index.place(pattern("10.0.0.0/8"), http_port) = 6;
+  HostIndexBuilder builder;
+  builder.place(pattern("a.b.example.com"), https_port) = 1;
+  builder.place(pattern("*.b.example.com"), std::nullopt) = 2;
+  builder.place(pattern("*.example.com"), https_port) = 3;
+  builder.place(pattern("10.1.0.0/16"), https_port) = 4;
+  builder.place(pattern("10.0.0.0/8"), std::nullopt) = 5;
+  builder.place(pattern("10.0.0.0/8"), http_port) = 6;
+  const HostIndex index = builder.finish(*SipKey::random());
 
   CHECK(index.find(host("a.b.example.com"), https_port).entry == 1);
   CHECK(index.find(host("a.b.example.com"), http_port).entry == 2);
@@ -75,40 +78,38 @@ TEST_CASE("the most specific pattern that covers the port is found") {
         std::vector<HostIndex::Entry>{1, 2, 3});
 }
 
-TEST_CASE("an index that was finished finds the same, through names of any depth") {
-  HostIndex index;
+TEST_CASE("names of any depth are found") {
+  HostIndexBuilder builder;
   const std::string deep = "a.b.c.d.e.f.g.h.i.j.k.l.example.com";
-  index.place(pattern("*.example.com"), https_port) = 1;
-  index.place(pattern("*.l.example.com"), std::nullopt) = 2;
-  index.place(pattern(deep), http_port) = 3;
-  index.place(pattern("10.0.0.0/8"), https_port) = 4;
-  for (int round = 0; round < 2; ++round) {
-    CHECK(index.find(host(deep), http_port).entry == 3);
-    CHECK(index.find(host(deep), https_port).entry == 2);
-    CHECK(index.find(host(deep), https_port).name == "l.example.com");
-    CHECK(index.find(host("x." + deep), http_port).entry == 2);
-    CHECK(index.find(host("a.b.c.d.e.f.g.h.i.j.k.m.example.com"), https_port).entry == 1);
-    CHECK(index.find(host("10.9.9.9"), https_port).entry == 4);
-    CHECK(index.find(host("10.9.9.9"), https_port).name.empty());
-    CHECK(index.find_all(host(deep), https_port) == std::vector<HostIndex::Entry>{2, 1});
-    CHECK(index.ports_of(host(deep)) ==
-          std::vector<std::optional<Port>>{http_port, std::nullopt, https_port});
-    index.finish(
-        [](std::string_view, std::optional<Port>, HostIndex::Entry entry) { return entry; });
-  }
+  builder.place(pattern("*.example.com"), https_port) = 1;
+  builder.place(pattern("*.l.example.com"), std::nullopt) = 2;
+  builder.place(pattern(deep), http_port) = 3;
+  builder.place(pattern("10.0.0.0/8"), https_port) = 4;
+  const HostIndex index = builder.finish(*SipKey::random());
+  CHECK(index.find(host(deep), http_port).entry == 3);
+  CHECK(index.find(host(deep), https_port).entry == 2);
+  CHECK(index.find(host(deep), https_port).name == "l.example.com");
+  CHECK(index.find(host("x." + deep), http_port).entry == 2);
+  CHECK(index.find(host("a.b.c.d.e.f.g.h.i.j.k.m.example.com"), https_port).entry == 1);
+  CHECK(index.find(host("10.9.9.9"), https_port).entry == 4);
+  CHECK(index.find(host("10.9.9.9"), https_port).name.empty());
+  CHECK(index.find_all(host(deep), https_port) == std::vector<HostIndex::Entry>{2, 1});
+  CHECK(index.ports_of(host(deep)) ==
+        std::vector<std::optional<Port>>{http_port, std::nullopt, https_port});
 }
 
 TEST_CASE("finishing hands over each pattern as it is written, and takes other entries") {
-  HostIndex index;
-  index.place(pattern("a.example"), https_port) = 7;
-  index.place(pattern("*.b.example"), std::nullopt) = 8;
-  index.place(pattern("10.0.0.1"), http_port) = 9;
+  HostIndexBuilder builder;
+  builder.place(pattern("a.example"), https_port) = 7;
+  builder.place(pattern("*.b.example"), std::nullopt) = 8;
+  builder.place(pattern("10.0.0.1"), http_port) = 9;
   std::string seen;
-  index.finish([&](std::string_view text, std::optional<Port> port, HostIndex::Entry entry) {
+  const auto note = [&](std::string_view text, std::optional<Port> port, HostIndex::Entry entry) {
     seen += std::string(text) + ":" + (port ? std::to_string(port->value()) : "*") + "=" +
             std::to_string(entry) + " ";
     return entry + 100;
-  });
+  };
+  const HostIndex index = builder.finish(*SipKey::random(), note);
   CHECK(seen == "a.example:443=7 *.b.example:*=8 :80=9 ");
   CHECK(index.find(host("a.example"), https_port).entry == 107);
   CHECK(index.find(host("x.b.example"), Port(9)).entry == 108);

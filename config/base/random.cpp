@@ -1,10 +1,10 @@
-#include "proxy/intercept/random.hpp"
+#include "config/base/random.hpp"
 
 #include <sys/random.h>
 
 #include <cerrno>
 
-namespace nono::intercept {
+namespace nono {
 
 bool fill_random(std::span<unsigned char> bytes) noexcept {
   while (true) {
@@ -15,4 +15,4 @@ bool fill_random(std::span<unsigned char> bytes) noexcept {
   }
 }
 
-}  // namespace nono::intercept
+}  // namespace nono
