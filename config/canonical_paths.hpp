@@ -2,7 +2,9 @@
 // Canonical forms of many paths, for one reading of a configuration.
 
 #include <string>
+#include <string_view>
 #include <unordered_map>
+#include <vector>
 
 namespace nono {
 
@@ -21,10 +23,26 @@ class CanonicalPaths {
   // Valid until the next call.
   const Found& find(const std::string& path);
 
+  // As expand_ending(). The directory of a pattern is read whole, and nothing in it has to be
+  // looked at one by one from then on.
+  std::vector<std::string> with_ending(const std::string& pattern);
+
  private:
-  const Found& known(const std::string& normal);
+  struct Name {
+    std::string name;
+    unsigned char type;  // DT_DIR, ... (readdir(3))
+  };
+  using Names = std::vector<Name>;  // sorted
+  enum class Kind : unsigned char { none, file, directory, link };
+
+  const Found& known(const std::string& normal, unsigned links = 0);
+  const Names* read(const std::string& directory);  // null where it cannot be, or not to its end
+  Kind look_at(const Found& directory, const std::string& path, std::string_view name) const;
+  bool follow(const Found& directory, Found& link, unsigned links);
+
   std::unordered_map<std::string, Found> known_;
-  Found other_;  // the last that could not be looked up by its text
+  std::unordered_map<std::string, Names> read_;  // whole directories, by their canonical paths
+  Found other_;                                  // the last that could not be looked up by its text
 };
 
 }  // namespace nono

@@ -139,14 +139,19 @@ class Files {
   }
 
   void grant_group(const PathGroup& group) {
+    // All patterns first: what is known of their directories then is looked up no more.
+    std::vector<std::pair<std::string, const GroupPath*>> named;
     for (const GroupPath& entry : group.grants) {
       Result<std::string> expanded = expand_variables(entry.path, user_);
       if (!expanded || !expanded->starts_with('/')) continue;
-      for (const std::string& path : expand_ending(*expanded)) {
-        const CanonicalPaths::Found& found = canonical_.find(path);
-        if (!found.exists) continue;
-        add({found.path, entry.access, !found.directory, true, group.name});
+      for (std::string& path : canonical_.with_ending(*expanded)) {
+        named.emplace_back(std::move(path), &entry);
       }
+    }
+    for (const auto& [path, entry] : named) {
+      const CanonicalPaths::Found& found = canonical_.find(path);
+      if (!found.exists) continue;
+      add({found.path, entry->access, !found.directory, true, group.name});
     }
   }
 

@@ -78,3 +78,62 @@ TEST_CASE("a look at a path says whether it is there, a directory, and by which 
   CHECK(paths.find(root + "/real/../link").link == canonical_path(root) + "/link");
   CHECK(paths.find(root + "/real/deep/..").directory);
 }
+
+TEST_CASE("a directory that was read whole says the same of what is in it") {
+  Home home;
+  home.directory("all/lib");
+  home.directory("all/lib64");
+  home.directory("all/other/deep");
+  home.file("all/file", "x");
+  home.file("all/liberty", "x");
+  const std::string root = home.path("all");
+  std::filesystem::create_symlink("lib64", root + "/lib32");
+  std::filesystem::create_symlink("../all/other", root + "/up");
+  std::filesystem::create_symlink("up/../file", root + "/climbs");
+  std::filesystem::create_symlink(root + "/file", root + "/absolute");
+  std::filesystem::create_symlink("/proc/self/exe", root + "/magic");
+  std::filesystem::create_symlink("lib_loop", root + "/lib_loop");
+  std::filesystem::create_symlink("none", root + "/lib_none");
+  CanonicalPaths paths;
+  const std::vector<std::string> found = paths.with_ending(root + "/lib*");
+  CHECK(found == expand_ending(root + "/lib*"));
+  CHECK(found.size() == 6);
+  CHECK(paths.with_ending(root + "/nothing*").empty());
+  CHECK(paths.with_ending(root + "/file") == std::vector<std::string>{root + "/file"});
+  for (const char* name : {"lib", "lib32", "lib64", "liberty", "lib_loop", "lib_none", "other",
+                           "other/deep", "up", "up/deep", "up/none", "climbs", "absolute", "magic",
+                           "file", "file/below", "none", "none/below"}) {
+    const std::string path = root + "/" + name;
+    INFO(path);
+    CanonicalPaths alone;
+    const CanonicalPaths::Found& by_itself = alone.find(path);
+    const CanonicalPaths::Found& together = paths.find(path);
+    CHECK(together.path == canonical_path(path));
+    CHECK(together.path == by_itself.path);
+    CHECK(together.exists == by_itself.exists);
+    std::error_code looped;
+    CHECK(together.exists == std::filesystem::exists(path, looped));
+    CHECK(together.directory == std::filesystem::is_directory(path, looped));
+    CHECK(together.link == by_itself.link);
+  }
+}
+
+TEST_CASE("a directory that cannot be read is looked at name by name") {
+  if (::geteuid() == 0) {
+    WARN("root reads every directory: tried with one that is none");
+    Home home;
+    home.file("plain", "x");
+    CanonicalPaths paths;
+    CHECK(paths.with_ending(home.path("plain/a*")).empty());
+    CHECK(paths.find(home.path("plain")).exists);
+    CHECK_FALSE(paths.find(home.path("plain/a")).exists);
+    return;
+  }
+  Home home;
+  home.file("closed/known", "x");
+  std::filesystem::permissions(home.path("closed"), std::filesystem::perms::owner_exec);
+  CanonicalPaths paths;
+  CHECK(paths.with_ending(home.path("closed/k*")).empty());
+  CHECK(paths.find(home.path("closed/known")).exists);
+  CHECK_FALSE(paths.find(home.path("closed/none")).exists);
+}
