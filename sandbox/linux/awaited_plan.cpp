@@ -43,8 +43,8 @@ auto fields(T& mounts) {
 
 template <Is<LandlockRule> T>
 auto fields(T& rule) {
-  auto& [path, read, write, terminal, socket, optional, inside] = rule;
-  return std::tie(path, read, write, terminal, socket, optional, inside);
+  auto& [path, read, write, terminal, socket, optional, inside, file] = rule;
+  return std::tie(path, read, write, terminal, socket, optional, inside, file);
 }
 
 template <Is<Capture> T>

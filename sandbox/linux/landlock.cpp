@@ -36,6 +36,11 @@ std::uint64_t all_rights(int abi) {
   return rights;
 }
 
+bool add_path(int ruleset, int path, std::uint64_t rights) {
+  LandlockPathBeneathAttr attr = {rights, path};
+  return ::syscall(sys_landlock_add_rule, ruleset, landlock_rule_path_beneath, &attr, 0) == 0;
+}
+
 Done add_rule(int ruleset, const LandlockRule& rule, std::uint64_t handled) {
   UniqueFd path = open_canonical(rule.path);
   if (!path) {
@@ -43,20 +48,17 @@ Done add_rule(int ruleset, const LandlockRule& rule, std::uint64_t handled) {
     if (errno == ELOOP && rule.optional) return {};
     return failed(Step::landlock, errno, rule.path);
   }
-  struct stat info = {};
-  if (::fstat(path.get(), &info) != 0) return failed(Step::landlock, errno, rule.path);
-
   std::uint64_t rights = (rule.read ? read_rights : 0) | (rule.write ? write_rights : 0) |
                          (rule.terminal ? access_fs::ioctl_dev : 0) |
                          (rule.socket ? access_fs::resolve_unix : 0);
-  if (!S_ISDIR(info.st_mode)) rights &= file_rights;
-  rights &= handled;
-  if (rights == 0) return {};
-  LandlockPathBeneathAttr attr = {rights, path.get()};
-  if (::syscall(sys_landlock_add_rule, ruleset, landlock_rule_path_beneath, &attr, 0) != 0) {
-    return failed(Step::landlock, errno, rule.path);
+  rights &= rule.file ? handled & file_rights : handled;
+  if (rights == 0 || add_path(ruleset, path.get(), rights)) return {};
+  // A directory's rights are refused for anything else, landlock_add_rule(2).
+  if (errno == EINVAL) {
+    rights &= file_rights;
+    if (rights == 0 || add_path(ruleset, path.get(), rights)) return {};
   }
-  return {};
+  return failed(Step::landlock, errno, rule.path);
 }
 
 // /dev/stdin, /dev/stdout and /dev/stderr open the terminal or file that stands behind a descriptor
@@ -73,9 +75,8 @@ void add_standard_descriptors(int ruleset, std::uint64_t handled) {
     std::uint64_t rights = terminal ? access_fs::ioctl_dev : 0;
     if (mode != O_WRONLY) rights |= access_fs::read_file;
     if (mode != O_RDONLY) rights |= access_fs::write_file | access_fs::truncate;
-    LandlockPathBeneathAttr attr = {rights & handled, fd};
     // Where it fails, opening fails later, and the descriptor itself works.
-    (void)::syscall(sys_landlock_add_rule, ruleset, landlock_rule_path_beneath, &attr, 0);
+    (void)add_path(ruleset, fd, rights & handled);
   }
 }
 
@@ -91,12 +92,12 @@ std::vector<LandlockRule> landlock_rules(const SandboxPlan& plan,
                                          const std::vector<std::string>& private_directories) {
   std::vector<LandlockRule> rules = {
       {.path = "/proc", .read = true, .inside = true},
-      {.path = "/dev/null", .read = true, .write = true},
-      {.path = "/dev/zero", .read = true, .write = true},
-      {.path = "/dev/full", .read = true, .write = true},
-      {.path = "/dev/random", .read = true, .write = true},
-      {.path = "/dev/urandom", .read = true, .write = true},
-      {.path = "/dev/tty", .read = true, .write = true, .terminal = true},
+      {.path = "/dev/null", .read = true, .write = true, .file = true},
+      {.path = "/dev/zero", .read = true, .write = true, .file = true},
+      {.path = "/dev/full", .read = true, .write = true, .file = true},
+      {.path = "/dev/random", .read = true, .write = true, .file = true},
+      {.path = "/dev/urandom", .read = true, .write = true, .file = true},
+      {.path = "/dev/tty", .read = true, .write = true, .terminal = true, .file = true},
       // In containers a link into /dev/pts, which has its own rule.
       {.path = "/dev/ptmx", .read = true, .write = true, .terminal = true, .optional = true},
       {.path = "/dev/pts", .read = true, .write = true, .terminal = true, .inside = true},
@@ -106,8 +107,11 @@ std::vector<LandlockRule> landlock_rules(const SandboxPlan& plan,
   }
   for (const FsGrant& grant : plan.grants) {
     if (is_provided(grant.path)) continue;
-    rules.push_back(
-        {.path = grant.path, .read = grant.read, .write = grant.write, .socket = grant.socket});
+    rules.push_back({.path = grant.path,
+                     .read = grant.read,
+                     .write = grant.write,
+                     .socket = grant.socket,
+                     .file = !grant.directory});
   }
   return rules;
 }

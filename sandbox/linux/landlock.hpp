@@ -19,6 +19,7 @@ struct LandlockRule {
   bool socket = false;    // a Unix socket of the host's to connect to (ABI 9)
   bool optional = false;  // ours, not the user's: grants nothing where it is a symbolic link
   bool inside = false;    // of what is mounted for the sandbox: there is nothing to open before
+  bool file = false;      // known to be no directory; otherwise the kernel is asked
 };
 
 // The version of the interface that this kernel offers, 0 where there is none (then errno says

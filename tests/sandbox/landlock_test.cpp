@@ -34,6 +34,32 @@ TEST_CASE("only what the sandbox mounts itself has to wait for its mounts") {
   CHECK(inside == std::vector<std::string>{"/proc", "/dev/pts", "/tmp", "/dev/shm"});
 }
 
+TEST_CASE("a file may be named as one or be found to be one") {
+  if (landlock_abi() == 0) {
+    WARN("skipped by name: this kernel has no Landlock");
+    return;
+  }
+  TempDir dir;
+  const std::string named = dir.write("named", "x");
+  const std::string found = dir.write("found", "x");
+  const std::string other = dir.write("other", "x");
+  const std::string below = dir.write("directory/below", "x");
+  std::vector<LandlockRule> rules = {{.path = named, .read = true, .write = true, .file = true},
+                                     {.path = found, .read = true, .write = true},
+                                     {.path = dir / "directory", .read = true}};
+  tl::expected<UniqueFd, Failure> ruleset = make_ruleset();
+  REQUIRE(ruleset);
+  REQUIRE(add_rules(ruleset->get(), rules, false));
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (!forbid_new_privileges() || !apply_landlock(ruleset->get())) ::_exit(1);
+    ::_exit(can_read(named) && can_read(found) && can_read(below) && !can_read(other) ? 0 : 2);
+  }
+  int status = -1;
+  ::waitpid(child, &status, 0);
+  CHECK(status == 0);
+}
+
 TEST_CASE("a ruleset holds the rules that were added, and restricts only who applies it") {
   if (landlock_abi() == 0) {
     WARN("skipped by name: this kernel has no Landlock");
