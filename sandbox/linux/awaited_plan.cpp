@@ -257,8 +257,9 @@ bool AwaitedPlan::wait(Prepared& prepared) {
 bool is_usual(const Prepared& prepared) {
   const SandboxPlan& plan = prepared.plan;
   return plan.backend == Backend::netns && plan.network == Network::proxied && !plan.user &&
-         !plan.probe && plan.capture.dns && plan.capture.all_ports != AllPorts::off &&
-         !prepared.observer.wanted() && prepared.group.doors().empty();
+         !plan.probe && plan.proxy.http == ProxyEndpoints().http && plan.capture.dns &&
+         plan.capture.all_ports != AllPorts::off && !prepared.observer.wanted() &&
+         prepared.group.doors().empty();
 }
 
 }  // namespace nono::sandbox

@@ -20,6 +20,26 @@ constexpr unsigned long locked_bits =
 
 using CapabilityData = std::array<__user_cap_data_struct, 2>;
 
+Done hold(CapabilityData held) {
+  __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  if (::syscall(SYS_capset, &header, held.data()) != 0) {
+    return failed(Step::capabilities, errno, "capset");
+  }
+  return {};
+}
+
+// All but the sets of what is held.
+Done drop_for_later() {
+  if (Done done = empty_bounding_set(); !done) return done;
+  if (::prctl(PR_SET_SECUREBITS, locked_bits, 0, 0, 0) != 0) {
+    return failed(Step::capabilities, errno, "securebits");
+  }
+  if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0) {
+    return failed(Step::capabilities, errno, "ambient set");
+  }
+  return {};
+}
+
 }  // namespace
 
 Done empty_bounding_set() {
@@ -33,30 +53,26 @@ Done empty_bounding_set() {
 }
 
 Done drop_capabilities() {
-  if (Done done = empty_bounding_set(); !done) return done;
-  if (::prctl(PR_SET_SECUREBITS, locked_bits, 0, 0, 0) != 0) {
-    return failed(Step::capabilities, errno, "securebits");
-  }
-  if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0) {
-    return failed(Step::capabilities, errno, "ambient set");
-  }
-  __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
-  CapabilityData none = {};
-  if (::syscall(SYS_capset, &header, none.data()) != 0) {
-    return failed(Step::capabilities, errno, "capset");
-  }
-  return {};
+  if (Done done = drop_for_later(); !done) return done;
+  return hold({});
+}
+
+Done drop_capabilities_but(int capability) {
+  if (Done done = drop_for_later(); !done) return done;
+  CapabilityData one = {};
+  const auto word = static_cast<std::size_t>(CAP_TO_INDEX(capability));
+  one.at(word).permitted = one.at(word).effective = CAP_TO_MASK(capability);
+  return hold(one);
+}
+
+Done drop_last_capability() {
+  return hold({});
 }
 
 Done drop_held_capabilities() {
   if (drop_capabilities()) return {};
   ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-  __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
-  CapabilityData none = {};
-  if (::syscall(SYS_capset, &header, none.data()) != 0) {
-    return failed(Step::capabilities, errno, "capset");
-  }
-  return {};
+  return hold({});
 }
 
 Done forbid_new_privileges() {

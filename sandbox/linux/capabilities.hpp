@@ -9,6 +9,10 @@ namespace nono::sandbox {
 // securebits, so that not even an exec as uid 0 brings capabilities back.
 Done drop_capabilities();
 
+// The same but for `capability`, which stays permitted and effective until drop_last_capability().
+Done drop_capabilities_but(int capability);
+Done drop_last_capability();
+
 // The first part alone: what is left can still be used, and nothing gained by an exec.
 Done empty_bounding_set();
 

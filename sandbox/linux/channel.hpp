@@ -23,9 +23,10 @@ inline constexpr std::size_t fds_max = 16;
 
 struct Report {
   enum class Kind : std::uint8_t {
-    sockets,       // some of those made in the namespace
-    ready,         // the namespaces stand; with the last of the sockets
-    failed,        // set-up failed: `failure`
+    sockets,  // some of those made in the namespace
+    usual,    // the namespaces stand, with the sockets that a plan without wants_more() asks for
+    ready,    // the namespaces stand; with the last of the sockets
+    failed,   // set-up failed: `failure`
     exec_failed,   // the command could not be executed: `failure`
     inner_socket,  // that the parent asked for; none where it could not be made: `failure`
     ruleset,       // from the parent to C: its Landlock ruleset, to be completed

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <linux/close_range.h>
 #include <poll.h>
 #include <sys/prctl.h>
@@ -72,21 +73,9 @@ using Sockets = std::vector<OfferedSocket>;
   ::_exit(125);
 }
 
-// The command waits for GO, which comes after the last of this.
-tl::expected<Sockets, Failure> make_network(Prepared& prepared, AwaitedPlan* awaited) {
-  const SandboxPlan& plan = prepared.plan;
-  if (plan.network == Network::open) return Sockets();
-  if (Done done = set_up_loopback(); !done) return tl::unexpected<Failure>(done.error());
-  if (plan.network != Network::proxied) return Sockets();
-  auto usual = make_usual_sockets(plan.capture.all_ports != AllPorts::off, plan.capture.dns);
-  if (!usual) return tl::unexpected<Failure>(usual.error());
-  if (awaited != nullptr && !awaited->wait(prepared)) end_without_plan();
-  return make_sockets(plan, std::move(*usual));
-}
-
-// With the sockets, in as few messages as they fit into. `finishes`: after the command's end there
-// is something to do here, for which the parent waits.
-Done report_ready(int channel, const Sockets& sockets, bool finishes) {
+// In as few messages as they fit into, the last of them of this kind. `finishes`: after the
+// command's end there is something to do here, for which the parent waits.
+Done report_sockets(int channel, Report::Kind kind, const Sockets& sockets, bool finishes) {
   std::size_t sent = 0;
   do {
     Report report;
@@ -96,19 +85,41 @@ Done report_ready(int channel, const Sockets& sockets, bool finishes) {
       fds.push_back(sockets[sent].fd.get());
     }
     const bool last = sent == sockets.size();
-    report.kind = last ? Report::Kind::ready : Report::Kind::sockets;
+    report.kind = last ? kind : Report::Kind::sockets;
     report.status = last && finishes ? 1 : 0;
     if (!send_report(channel, report, fds)) return failed(Step::peer_gone, errno);
   } while (sent < sockets.size());
   return {};
 }
 
-// What is left for L to do while I mounts.
-Done finish_set_up(Prepared& prepared, int channel, bool finishes, AwaitedPlan* awaited) {
-  auto sockets = make_network(prepared, awaited);
-  if (!sockets) return tl::unexpected<Failure>(sockets.error());
-  if (Done done = drop_capabilities(); !done) return done;
-  return report_ready(channel, *sockets, finishes);
+// The command waits for GO, which comes after the last of this. Where there is no plan yet, those
+// sockets that most plans are content with are handed over before it is waited for.
+Done make_network(Prepared& prepared, int channel, bool finishes, AwaitedPlan* awaited) {
+  const SandboxPlan& plan = prepared.plan;
+  Sockets all;
+  bool handed_over = false;
+  if (plan.network != Network::open) {
+    if (Done done = set_up_loopback(); !done) return done;
+  }
+  if (plan.network == Network::proxied) {
+    auto usual = make_usual_sockets(plan);
+    if (!usual) return tl::unexpected<Failure>(usual.error());
+    if (awaited != nullptr && !usual->not_redirected) {
+      if (Done done = drop_capabilities_but(CAP_NET_BIND_SERVICE); !done) return done;
+      Done done = report_sockets(channel, Report::Kind::usual, usual->sockets, finishes);
+      if (!done) return done;
+      handed_over = true;
+      usual->sockets.clear();
+    }
+    if (awaited != nullptr && !awaited->wait(prepared)) end_without_plan();
+    if (handed_over && !wants_more(plan)) return drop_last_capability();
+    auto more = make_more_sockets(plan, *usual);
+    if (!more) return tl::unexpected<Failure>(more.error());
+    all = std::move(usual->sockets);
+    for (OfferedSocket& socket : *more) all.push_back(std::move(socket));
+  }
+  if (Done done = handed_over ? drop_last_capability() : drop_capabilities(); !done) return done;
+  return report_sockets(channel, Report::Kind::ready, all, finishes);
 }
 
 void make_observer(const Prepared& prepared, std::optional<Observer>& observer) {
@@ -343,8 +354,8 @@ int serve(const Prepared& prepared, pid_t init, int jobs, std::vector<StdioCopy>
   if (notify) {
     if (!drop_held_capabilities()) ::_exit(125);  // I dies with us
   } else {
-    Done done = finish_set_up(prepared, channel, finishes, awaited);
-    if (!done) report_and_exit(channel, done.error());  // I dies with us
+    Done done = make_network(prepared, channel, finishes, awaited);  // while I mounts
+    if (!done) report_and_exit(channel, done.error());               // I dies with us
   }
   ::close(channel);  // so that the parent sees the end of I
   if (!finishes && !notify) ::close(prepared.over.get());

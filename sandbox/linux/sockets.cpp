@@ -69,9 +69,6 @@ class Offer {
       failure_ = std::move(socket.error());
     }
   }
-  void add(std::vector<OfferedSocket> sockets) {
-    for (OfferedSocket& socket : sockets) sockets_.push_back(std::move(socket));
-  }
   tl::expected<std::vector<OfferedSocket>, Failure> take() {
     if (failure_) return tl::unexpected<Failure>(std::move(*failure_));
     return std::move(sockets_);
@@ -82,24 +79,25 @@ class Offer {
   std::optional<Failure> failure_;
 };
 
-void listen_for_captured(const Capture& capture, bool redirected, Offer& offer) {
+// Ports to listen on, each once.
+std::vector<Port> captured_ports(const Capture& capture, bool redirected) {
   std::vector<Port> ports = capture.loopback_ports;
   if (!redirected) ports.insert(ports.end(), capture.ports.begin(), capture.ports.end());
   std::sort(ports.begin(), ports.end());
   ports.erase(std::unique(ports.begin(), ports.end()), ports.end());
-  for (Port port : ports) {
-    if (capture.dns && port == dns_port) continue;
-    offer.add(SocketRole::captured, bind_everywhere(SOCK_STREAM, port));
-  }
+  if (capture.dns) std::erase(ports, dns_port);
+  return ports;
 }
 
 }  // namespace
 
-tl::expected<UsualSockets, Failure> make_usual_sockets(bool every_port, bool dns) {
+tl::expected<UsualSockets, Failure> make_usual_sockets(const SandboxPlan& plan) {
+  const Capture& capture = plan.capture;
   UsualSockets made;
   Offer offer;
-  if (every_port) {
-    auto redirected = redirect_every_port(dns);
+  offer.add(SocketRole::proxy, bind_v4(SOCK_STREAM, plan.proxy.http, INADDR_LOOPBACK));
+  if (capture.all_ports != AllPorts::off) {
+    auto redirected = redirect_every_port(capture.dns);
     if (!redirected) made.not_redirected = redirected.error();
     if (redirected) {
       for (UniqueFd& listener : *redirected) {
@@ -107,7 +105,7 @@ tl::expected<UsualSockets, Failure> make_usual_sockets(bool every_port, bool dns
       }
     }
   }
-  if (dns) {
+  if (capture.dns) {
     offer.add(SocketRole::dns_udp, bind_everywhere(SOCK_DGRAM, dns_port));
     offer.add(SocketRole::dns_tcp, bind_everywhere(SOCK_STREAM, dns_port));
   }
@@ -117,18 +115,22 @@ tl::expected<UsualSockets, Failure> make_usual_sockets(bool every_port, bool dns
   return made;
 }
 
-tl::expected<std::vector<OfferedSocket>, Failure> make_sockets(const SandboxPlan& plan,
-                                                               UsualSockets usual) {
+bool wants_more(const SandboxPlan& plan) {
+  return !captured_ports(plan.capture, true).empty();
+}
+
+tl::expected<std::vector<OfferedSocket>, Failure> make_more_sockets(const SandboxPlan& plan,
+                                                                    const UsualSockets& usual) {
   const Capture& capture = plan.capture;
-  Offer offer;
-  offer.add(SocketRole::proxy, bind_v4(SOCK_STREAM, plan.proxy.http, INADDR_LOOPBACK));
   // Where this kernel cannot, and need not, the listed ports are caught.
   if (usual.not_redirected && capture.all_ports == AllPorts::required) {
     return tl::unexpected<Failure>(*usual.not_redirected);
   }
-  offer.add(std::move(usual.sockets));
   const bool redirected = capture.all_ports != AllPorts::off && !usual.not_redirected;
-  listen_for_captured(capture, redirected, offer);
+  Offer offer;
+  for (Port port : captured_ports(capture, redirected)) {
+    offer.add(SocketRole::captured, bind_everywhere(SOCK_STREAM, port));
+  }
   return offer.take();
 }
 

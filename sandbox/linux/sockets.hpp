@@ -16,16 +16,20 @@ struct OfferedSocket {
   UniqueFd fd;
 };
 
-// Those that do not depend on what a plan names.
+// Those that do not depend on what a plan names: for its proxy, for names, and for whatever is
+// connected to where the kernel can redirect that.
 struct UsualSockets {
   std::vector<OfferedSocket> sockets;
   std::optional<Failure> not_redirected;  // why there is no listener for every port
 };
-tl::expected<UsualSockets, Failure> make_usual_sockets(bool every_port, bool dns);
+tl::expected<UsualSockets, Failure> make_usual_sockets(const SandboxPlan& plan);
 
-// All that `plan` asks for in this process's network namespace, those included. Needs CAP_NET_ADMIN
-// and CAP_NET_BIND_SERVICE there, as the usual ones do.
-tl::expected<std::vector<OfferedSocket>, Failure> make_sockets(const SandboxPlan& plan,
-                                                               UsualSockets usual);
+// Whether `plan` asks for others where every port is redirected.
+bool wants_more(const SandboxPlan& plan);
+
+// What `plan` asks for in this process's network namespace beside those. Needs CAP_NET_BIND_SERVICE
+// there, and CAP_NET_ADMIN for the usual ones.
+tl::expected<std::vector<OfferedSocket>, Failure> make_more_sockets(const SandboxPlan& plan,
+                                                                    const UsualSockets& usual);
 
 }  // namespace nono::sandbox

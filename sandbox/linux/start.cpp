@@ -23,6 +23,7 @@
 #include "sandbox/linux/paths.hpp"
 #include "sandbox/linux/prepared.hpp"
 #include "sandbox/linux/socket_survey.hpp"
+#include "sandbox/linux/sockets.hpp"
 #include "sandbox/linux/uapi.hpp"
 #include "sandbox/linux/user_terminal.hpp"
 #include "sandbox/plan.hpp"
@@ -166,8 +167,11 @@ Result<void> LinuxChannel::await_ready(const SandboxPlan& plan) {
     if (count == 0) return fail(explain({Step::start, ETIMEDOUT, "no answer from the launcher"}));
     std::optional<Report> report = receive_report(channel_.get());
     if (!report || report->kind == Report::Kind::exited) return fail(ended_early());
-    ready = report->kind == Report::Kind::ready;
-    if (!ready && report->kind != Report::Kind::sockets) return fail(explain(report->failure));
+    const bool usual = report->kind == Report::Kind::usual;
+    ready = report->kind == Report::Kind::ready || (usual && !wants_more(plan));
+    if (!ready && !usual && report->kind != Report::Kind::sockets) {
+      return fail(explain(report->failure));
+    }
     if (ready) launcher_finishes_ = plan.backend == Backend::notify || report->status != 0;
     if (Result<void> adopted = adopt(std::move(*report)); !adopted) return adopted;
   }
