@@ -13,8 +13,8 @@ class Ahead {
   class Begun;  // of the platform
   Ahead();      // nothing is begun
   // Forks: call while the process has one thread and nothing secret in memory. The command gets the
-  // signal mask and dispositions of this call.
-  static Ahead begin();
+  // signal mask and dispositions of this call. `every_port_known`: see Capture.
+  static Ahead begin(bool every_port_known = false);
   Ahead(Ahead&& other) noexcept;
   Ahead& operator=(Ahead&& other) noexcept;
   ~Ahead();  // ends what is begun, at once

@@ -13,12 +13,24 @@
 
 namespace nono::sandbox {
 
+// What works on this machine, found out by doing it. That something does not is never remembered,
+// since the user may mend it, and finding out again is quick.
+struct Findings {
+  bool netns = false;
+  bool every_port = false;  // connections to all of them can be redirected (Capture::all_ports)
+};
+
+// What earlier runs found out, for this boot, this program and this user.
+struct Remembered {
+  std::string file;  // empty: nothing is remembered
+  std::string identity;
+  Findings found;
+};
+Remembered recall(const std::string& file);
+
 struct BackendWish {
   std::optional<Backend> forced;  // absent: netns, otherwise notify
-  // A file that remembers that netns works here: for this boot, this program and this user. Empty:
-  // nothing is remembered. That it does not work is never remembered, since the user may mend it,
-  // and finding out again is quick.
-  std::string cache;
+  Remembered known;
 };
 
 struct BackendChoice {
@@ -36,7 +48,7 @@ struct Started {
 
 // Chooses, notes it in the plan and starts that (plan.hpp says what that asks of the caller). An
 // error where neither works names both reasons, and the remedy of the better one.
-Result<Started> start_on_backend(SandboxPlan& plan, const BackendWish& wish, Ahead ahead = {});
+Result<Started> start_on_backend(SandboxPlan& plan, BackendWish wish, Ahead ahead = {});
 
 // Those that the plan accepts and that are really missed in it, on this kernel.
 std::vector<Weakness> weaknesses_in_effect(const SandboxPlan& plan);

@@ -60,6 +60,7 @@ struct Capture {
   AllPorts all_ports = AllPorts::off;  // redirecting spares 127.0.0.0/8 and ::1
   std::vector<Port> loopback_ports;    // listened on in any case, for connections to loopback
   bool dns = false;                    // UDP and TCP 53 at every address
+  bool every_port_known = false;       // they can be redirected here: it need not be tried out
 };
 
 class RegisteredPorts;
@@ -140,6 +141,8 @@ class SandboxChannel {
   virtual ~SandboxChannel() = default;
   // All empty unless Network::proxied.
   virtual SandboxSockets take_sockets() = 0;
+  // Before they are taken: every port is redirected to them.
+  virtual bool captures_every_port() const { return false; }
   // Of the notify backend: its sockets stand on the host's loopback. A connection accepted there is
   // the command's only if it is registered here, and where it wanted to go is what was registered.
   // Null in other backends.

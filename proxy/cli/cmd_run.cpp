@@ -243,8 +243,7 @@ int run_command(const RunOptions& options, const UserContext& user) {
   if (Result<void> bound = bind_listen_ports(*plan); !bound) return complain(bound.error());
   // The fork. There is one thread and no key in memory yet; signals and limits are still the
   // user's.
-  Result<std::unique_ptr<sandbox::SandboxChannel>> channel =
-      start_run_sandbox(options, user, *plan);
+  Result<std::unique_ptr<sandbox::SandboxChannel>> channel = start_run_sandbox(options, *plan);
   if (!channel) {
     const bool ours = channel.error().code == ErrorCode::bad_input;
     return complain(channel.error(), ours ? exit_error : exit_no_sandbox);

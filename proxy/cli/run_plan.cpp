@@ -148,24 +148,26 @@ struct Decided {
 };
 
 // While the rest is decided. What would not be used costs time, too.
-sandbox::Ahead begin_ahead(const RunOptions& options, const Settings& settings) {
+sandbox::Ahead begin_ahead(const RunOptions& options, const Settings& settings,
+                           const sandbox::Remembered& known) {
   const bool proxied = filter_network(settings) && !settings.block_network;
   const bool netns = options.backend.value_or(sandbox::Backend::netns) == sandbox::Backend::netns;
   const bool limited = options.limits.memory_bytes || options.limits.processes;
   const bool usual = !limited && !options.diagnose && options.user.empty() &&
                      options.capture_all_ports != sandbox::AllPorts::off;
   if (!proxied || !netns || !usual || options.dry_run) return {};
-  return sandbox::Ahead::begin();
+  return sandbox::Ahead::begin(known.found.every_port);
 }
 
-tl::expected<Decided, RunFailure> decide(const RunOptions& options, const UserContext& user) {
+tl::expected<Decided, RunFailure> decide(const RunOptions& options, const UserContext& user,
+                                         const sandbox::Remembered& known) {
   const auto failed = [](const Error& error, int code) {
     return tl::unexpected<RunFailure>(RunFailure{error, code});
   };
   const Result<Settings> settings = load_settings(options.policy, user);
   if (!settings) return failed(settings.error(), exit_error);
   Decided decided;
-  decided.ahead = begin_ahead(options, *settings);
+  decided.ahead = begin_ahead(options, *settings, known);
   Result<ResolvedCommand> command = find_command(options.command, user);
   if (!command) {
     const ErrorCode code = command.error().code;
@@ -250,9 +252,10 @@ tl::expected<RunPlan, RunFailure> make_run_plan(const RunOptions& options,
   const Result<std::optional<RunAs>> as = resolve_run_as(options.user, caller);
   if (!as) return tl::unexpected<RunFailure>(RunFailure{as.error(), exit_error});
   const UserContext user = *as ? context_of(**as, caller) : caller;
-  tl::expected<Decided, RunFailure> decided = decide(options, user);
-  if (!decided) return tl::unexpected<RunFailure>(decided.error());
   RunPlan plan;
+  if (!caller.state_dir.empty()) plan.known = sandbox::recall(caller.state_dir + "/backend");
+  tl::expected<Decided, RunFailure> decided = decide(options, user, plan.known);
+  if (!decided) return tl::unexpected<RunFailure>(decided.error());
   plan.config = std::move(decided->config);
   plan.warnings = std::move(decided->warnings);
   plan.ahead = std::move(decided->ahead);

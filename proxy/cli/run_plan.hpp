@@ -14,6 +14,7 @@
 #include "proxy/cli/private_directory.hpp"
 #include "proxy/cli/run_as.hpp"
 #include "proxy/server.hpp"
+#include "sandbox/backend_choice.hpp"
 #include "sandbox/plan.hpp"
 
 namespace nono::cli {
@@ -30,6 +31,7 @@ struct RunPlan {
   UniqueFd bundle;                            // open for writing, to be filled after the fork
   std::vector<InboundSetup> inbound;          // bound before the fork
   std::string audit_log;                      // path; empty: none
+  sandbox::Remembered known;                  // of this machine, by earlier runs
   sandbox::Ahead ahead;                       // begun where the network will be filtered
 };
 

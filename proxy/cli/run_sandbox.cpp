@@ -50,14 +50,11 @@ std::vector<std::string> notes_on(const sandbox::BackendChoice& choice,
 }  // namespace
 
 Result<std::unique_ptr<sandbox::SandboxChannel>> start_run_sandbox(const RunOptions& options,
-                                                                   const UserContext& user,
                                                                    RunPlan& plan) {
   plan.sandbox.accepted = options.weak;
   plan.sandbox.listen_ports = plan.config.listen_ports;
-  sandbox::BackendWish wish;
-  wish.forced = options.backend;
-  if (!user.state_dir.empty()) wish.cache = user.state_dir + "/backend";
-  Result<sandbox::Started> started = sandbox::start_on_backend(plan.sandbox, wish, std::move(plan.ahead));
+  Result<sandbox::Started> started =
+      sandbox::start_on_backend(plan.sandbox, {options.backend, plan.known}, std::move(plan.ahead));
   if (!started) return fail(started.error());
 
   const std::vector<sandbox::Weakness> in_effect = sandbox::weaknesses_in_effect(plan.sandbox);

@@ -16,7 +16,6 @@ namespace nono::cli {
 // As sandbox::start() asks: one thread, nothing secret. Appends to the plan's warnings, and says in
 // its notes what is weaker than usual.
 Result<std::unique_ptr<sandbox::SandboxChannel>> start_run_sandbox(const RunOptions& options,
-                                                                   const UserContext& user,
                                                                    RunPlan& plan);
 
 // The sandbox's sockets as the server's listeners. Only this sandbox can reach them, so each is the

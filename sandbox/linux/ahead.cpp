@@ -27,11 +27,11 @@ constexpr std::chrono::milliseconds patience = std::chrono::seconds(2);
 Ahead::Begun::Begun(Launcher launcher, UniqueFd process, PlanLine line)
     : launcher_(std::move(launcher)), process_(std::move(process)), line_(std::move(line)) {}
 
-std::unique_ptr<Ahead::Begun> Ahead::Begun::make() {
+std::unique_ptr<Ahead::Begun> Ahead::Begun::make(bool every_port_known) {
   fill_standard_descriptors();
   std::optional<PlanLine> line = PlanLine::make();
   if (!line) return nullptr;
-  AwaitedPlan awaited(*line);
+  AwaitedPlan awaited(*line, every_port_known);
   Prepared prepared(awaited.plan());
   prepared.uid = ::geteuid();
   prepared.gid = ::getegid();
@@ -68,9 +68,9 @@ Ahead::Ahead(Ahead&& other) noexcept = default;
 Ahead& Ahead::operator=(Ahead&& other) noexcept = default;
 Ahead::~Ahead() = default;
 
-Ahead Ahead::begin() {
+Ahead Ahead::begin(bool every_port_known) {
   Ahead ahead;
-  ahead.begun_ = Begun::make();
+  ahead.begun_ = Begun::make(every_port_known);
   return ahead;
 }
 

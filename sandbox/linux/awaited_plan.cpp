@@ -49,7 +49,7 @@ auto fields(T& rule) {
 
 template <Is<Capture> T>
 auto fields(T& capture) {
-  auto& [ports, all_ports, loopback_ports, dns] = capture;
+  auto& [ports, all_ports, loopback_ports, dns, every_port_known] = capture;
   return std::tie(ports, all_ports, loopback_ports, dns);
 }
 
@@ -242,10 +242,11 @@ std::string PlanLine::hear() {
   return plan;
 }
 
-AwaitedPlan::AwaitedPlan(PlanLine& line) : line_(line) {
+AwaitedPlan::AwaitedPlan(PlanLine& line, bool every_port_known) : line_(line) {
   plan_.network = Network::proxied;
   plan_.capture.all_ports = AllPorts::automatic;
   plan_.capture.dns = true;
+  plan_.capture.every_port_known = every_port_known;
 }
 
 bool AwaitedPlan::wait(Prepared& prepared) {

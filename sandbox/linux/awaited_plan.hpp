@@ -41,7 +41,7 @@ class PlanLine {
 // In L and I: the plan that is still to come.
 class AwaitedPlan {
  public:
-  explicit AwaitedPlan(PlanLine& line);
+  AwaitedPlan(PlanLine& line, bool every_port_known);
   // Until then: what is the same in every plan that is told.
   const SandboxPlan& plan() const { return plan_; }
   // Blocks until P has said what to do. False: it will not any more. What a terminal sent meanwhile

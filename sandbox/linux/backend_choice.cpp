@@ -80,29 +80,41 @@ Error neither(const Error& netns, const Error& notify) {
 
 }  // namespace
 
+Remembered recall(const std::string& file) {
+  if (file.empty()) return {};
+  Remembered known{file, probe_identity(), {}};
+  known.found = recall(file, known.identity);
+  return known;
+}
+
 BackendChoice choose_backend(const BackendWish& wish) {
   if (wish.forced) return {*wish.forced, {}};
-  const std::string identity = wish.cache.empty() ? std::string() : probe_identity();
-  if (remembers(wish.cache, identity)) return {};
+  if (wish.known.found.netns) return {};
   Result<void> tried = try_backend(Backend::netns);
   if (!tried) return {Backend::notify, tried.error()};
-  remember(wish.cache, identity);
+  remember(wish.known.file, wish.known.identity, {true, false});
   return {};
 }
 
-Result<Started> start_on_backend(SandboxPlan& plan, const BackendWish& wish, Ahead ahead) {
+Result<Started> start_on_backend(SandboxPlan& plan, BackendWish wish, Ahead ahead) {
   Started started;
   for (bool again = false;; again = true) {
     started.choice = choose_backend(wish);
     plan.backend = started.choice.backend;
+    plan.capture.every_port_known = wish.known.found.every_port;
     Result<std::unique_ptr<SandboxChannel>> channel = start(plan, std::move(ahead));
     if (channel) {
       started.channel = std::move(*channel);
+      const bool found = plan.backend == Backend::netns && started.channel->captures_every_port();
+      if (found && !wish.known.found.every_port) {
+        remember(wish.known.file, wish.known.identity, {true, true});
+      }
       return started;
     }
     Error error = channel.error();
     if (error.code == ErrorCode::bad_input || wish.forced) return fail(error);
-    forget(wish.cache);  // what was remembered holds no more
+    forget(wish.known.file);  // what was remembered holds no more
+    wish.known.found = {};
     if (error.code != ErrorCode::not_supported) return fail(error);
     if (started.choice.instead) return fail(neither(*started.choice.instead, error));
     if (again) return fail(error);

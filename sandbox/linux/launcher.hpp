@@ -27,7 +27,7 @@ std::optional<Launcher> fork_launcher(Prepared& prepared, AwaitedPlan* awaited =
 // One that waits for its plan.
 class Ahead::Begun {
  public:
-  static std::unique_ptr<Begun> make();
+  static std::unique_ptr<Begun> make(bool every_port_known);
   ~Begun();  // ends and reaps it, unless it was told
   pid_t pid() const { return launcher_.pid; }
   // Once. None where the plan is too long. It may have ended: its reports say why.

@@ -10,11 +10,14 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <string_view>
 
 #include "config/base/fd.hpp"
 
 namespace nono::sandbox {
 namespace {
+
+constexpr std::string_view every_port = "every port is redirected\n";
 
 std::string read_file(const std::string& path) {
   std::ifstream file(path);
@@ -33,12 +36,18 @@ std::string probe_identity() {
                      program.st_mtim.tv_nsec, ::geteuid());
 }
 
-bool remembers(const std::string& file, const std::string& identity) {
-  return !file.empty() && !identity.empty() && read_file(file) == identity;
+Findings recall(const std::string& file, const std::string& identity) {
+  if (file.empty() || identity.empty()) return {};
+  const std::string text = read_file(file);
+  if (!text.starts_with(identity)) return {};
+  const std::string_view rest = std::string_view(text).substr(identity.size());
+  if (!rest.empty() && rest != every_port) return {};
+  return {true, rest == every_port};
 }
 
-void remember(const std::string& file, const std::string& identity) {
-  if (file.empty() || identity.empty()) return;
+void remember(const std::string& file, const std::string& identity, const Findings& findings) {
+  if (file.empty() || identity.empty() || !findings.netns) return;
+  const std::string text = findings.every_port ? identity + every_port.data() : identity;
   const std::string folder = std::filesystem::path(file).parent_path().string();
   std::error_code ignored;
   const mode_t before = ::umask(S_IRWXG | S_IRWXO);
@@ -50,8 +59,8 @@ void remember(const std::string& file, const std::string& identity) {
   // A limit on the size of files is an error here and no end of the process; the command has what
   // was there before.
   const auto on_limit = std::signal(SIGXFSZ, SIG_IGN);
-  const bool written = ::write(fresh.get(), identity.data(), identity.size()) ==
-                       static_cast<ssize_t>(identity.size());
+  const bool written =
+      ::write(fresh.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
   std::signal(SIGXFSZ, on_limit);
   if (!written || std::rename(name.c_str(), file.c_str()) != 0) ::unlink(name.c_str());
 }

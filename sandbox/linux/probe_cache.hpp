@@ -1,7 +1,9 @@
 #pragma once
-// Remembers in a file that a sandbox could be built.
+// Remembers in a file what was found out about this machine by doing it.
 
 #include <string>
+
+#include "sandbox/backend_choice.hpp"
 
 namespace nono::sandbox {
 
@@ -9,9 +11,9 @@ namespace nono::sandbox {
 // cannot be told.
 std::string probe_identity();
 
-bool remembers(const std::string& file, const std::string& identity);
+Findings recall(const std::string& file, const std::string& identity);
 // Makes the folders that are missing. Where it cannot be written, the next run finds out again.
-void remember(const std::string& file, const std::string& identity);
+void remember(const std::string& file, const std::string& identity, const Findings& findings);
 void forget(const std::string& file);
 
 }  // namespace nono::sandbox

@@ -54,6 +54,7 @@ class LinuxChannel final : public SandboxChannel {
     foreground_.restore();
   }
 
+  bool captures_every_port() const override { return sockets_.all_ports; }
   SandboxSockets take_sockets() override { return std::move(sockets_); }
   std::shared_ptr<RegisteredPorts> registered_ports() const override { return ports_; }
   bool shares_terminal() const override { return shares_terminal_; }

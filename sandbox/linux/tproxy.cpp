@@ -139,7 +139,7 @@ int try_out(const Family& family, int listener) {
 
 }  // namespace
 
-tl::expected<std::vector<UniqueFd>, Failure> redirect_every_port(bool spare_dns) {
+tl::expected<std::vector<UniqueFd>, Failure> redirect_every_port(bool spare_dns, bool known) {
   std::vector<UniqueFd> listeners;
   std::vector<Family> families;
   for (const Family& family : {ipv4, ipv6}) {
@@ -156,7 +156,7 @@ tl::expected<std::vector<UniqueFd>, Failure> redirect_every_port(bool spare_dns)
     batch.add_rule(chain, [&](RuleWriter& rule) { write_rule(rule, family, spare_dns); });
   }
   if (int error = batch.commit()) return failed(Step::capture, error, "nf_tables");
-  for (std::size_t i = 0; i < families.size(); ++i) {
+  for (std::size_t i = 0; i < families.size() && !known; ++i) {
     const int error = try_out(families[i], listeners[i].get());
     if (error == 0 || (families[i].domain == AF_INET6 && nowhere(error))) continue;
     NftBatch undo(table);

@@ -323,7 +323,7 @@ Ahead::Ahead(Ahead&& other) noexcept = default;
 Ahead& Ahead::operator=(Ahead&& other) noexcept = default;
 Ahead::~Ahead() = default;
 
-Ahead Ahead::begin() {
+Ahead Ahead::begin(bool /*every_port_known*/) {
   return {};
 }
 

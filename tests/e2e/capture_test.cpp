@@ -183,6 +183,25 @@ TEST_CASE("ports that nothing names are refused, and with every port caught brok
   CHECK_THAT(all.err, Contains("--allow-domain example.com:8443"));
 }
 
+TEST_CASE("that every port can be caught is found out once, and holds for the runs that follow") {
+  const auto stage = Stage::make();
+  if (!stage) return;
+  const std::vector<std::string> what = {"get:https://example.com/hello", "read:192.0.2.7:8443"};
+  const std::string file = stage->home() + "/.local/state/nono/backend";
+  std::filesystem::remove(file);
+  for (int times = 0; times < 3; ++times) {
+    const Finished ended = attempts(*stage, {"--allow-domain", "example.com"}, what);
+    CHECK_THAT(ended.out, Contains("get:https://example.com/hello -> 200 hello\n"));
+    CHECK_THAT(ended.out, Contains("read:192.0.2.7:8443 -> Connection reset by peer\n"));
+    CHECK_THAT(read_file(file), Contains("every port is redirected\n"));
+  }
+  // Nor is it forgotten by one that has other sockets as well, or none of these.
+  CHECK(attempts(*stage, {"--allow-domain", "example.com", "--open-port", "9"}, what).code == 0);
+  CHECK(attempts(*stage, {"--allow-domain", "example.com", "--capture-all-ports=off"}, what).code ==
+        0);
+  CHECK_THAT(read_file(file), Contains("every port is redirected\n"));
+}
+
 TEST_CASE("datagrams are refused at once, so that QUIC falls back to TCP") {
   const auto stage = Stage::make();
   if (!stage) return;

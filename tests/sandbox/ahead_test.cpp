@@ -208,7 +208,7 @@ TEST_CASE("what a terminal sent before there was a plan does not reach the comma
   ::raise(SIGTSTP);
   ::sigpending(&pending);
   CHECK(sigismember(&pending, SIGTSTP) == 1);
-  AwaitedPlan awaited(*line);
+  AwaitedPlan awaited(*line, true);
   Prepared heard(awaited.plan());
   REQUIRE(line->tell(to_bytes(told)));
   CHECK(awaited.wait(heard));

@@ -37,14 +37,13 @@ TEST_CASE("where namespaces can be made netns is chosen, and that is remembered"
     Directory place(user, "/tmp");
     const std::string cache = place / "state/backend";
     CHECK(in_process(user, [&] {
-            BackendChoice choice = choose_backend({{}, cache});
+            BackendChoice choice = choose_backend({{}, recall(cache)});
             if (choice.backend != Backend::netns || choice.instead) return 1;
-            if (!remembers(cache, probe_identity())) return 2;
+            if (!recall(cache).found.netns || recall(cache).found.every_port) return 2;
             // Nothing is tried any more: trying would fail now, and choose the other.
             if (!lose_namespaces()) return 98;
-            const std::string identity = probe_identity();  // of another uid inside
-            remember(cache, identity);
-            return choose_backend({{}, cache}).backend == Backend::netns ? 0 : 3;
+            remember(cache, probe_identity(), {true, false});  // of another uid inside
+            return choose_backend({{}, recall(cache)}).backend == Backend::netns ? 0 : 3;
           }) == 0);
     CHECK(std::filesystem::status(place / "state").permissions() == std::filesystem::perms(0700));
   }
@@ -57,7 +56,7 @@ TEST_CASE("where namespaces cannot be made notify is chosen, and nothing is reme
     const std::string cache = place / "backend";
     CHECK(in_process(user, [&] {
             if (!lose_namespaces()) return 98;
-            BackendChoice choice = choose_backend({{}, cache});
+            BackendChoice choice = choose_backend({{}, recall(cache)});
             if (choice.backend != Backend::notify || !choice.instead) return 1;
             return choice.instead->fix.find("max_user_namespaces") != std::string::npos ? 0 : 2;
           }) == 0);
@@ -72,9 +71,9 @@ TEST_CASE("what was remembered wrongly is forgotten, and the other backend runs 
     const std::string cache = place / "backend";
     CHECK(in_process(user, [&] {
             if (!lose_namespaces()) return 98;
-            remember(cache, probe_identity());
+            remember(cache, probe_identity(), {true, true});
             SandboxPlan plan = probe([] { return 42; });
-            Result<Started> started = start_on_backend(plan, {{}, cache});
+            Result<Started> started = start_on_backend(plan, {{}, recall(cache)});
             if (!started || plan.backend != Backend::notify || !started->choice.instead) return 1;
             Result<ExitStatus> status = go_and_wait(*started->channel);
             return status && status->code == 42 ? 0 : 2;
@@ -105,15 +104,25 @@ TEST_CASE("a finding holds for one boot, one program and one user") {
   const std::string cache = place / "backend";
   const std::string identity = probe_identity();
   REQUIRE_FALSE(identity.empty());
-  CHECK_FALSE(remembers(cache, identity));
-  remember(cache, identity);
-  CHECK(remembers(cache, identity));
-  CHECK_FALSE(remembers(cache, identity + "x"));
+  CHECK_FALSE(recall(cache, identity).netns);
+  remember(cache, identity, {false, false});
+  CHECK_FALSE(std::filesystem::exists(cache));
+  remember(cache, identity, {true, false});
+  CHECK(recall(cache, identity).netns);
+  CHECK_FALSE(recall(cache, identity).every_port);
+  CHECK_FALSE(recall(cache, identity + "x").netns);
+  remember(cache, identity, {true, true});
+  CHECK(recall(cache, identity).netns);
+  CHECK(recall(cache, identity).every_port);
+  CHECK(recall(cache).found.every_port);
+  write_text(cache, identity + "something else\n", users().front());
+  CHECK_FALSE(recall(cache, identity).netns);
   write_text(cache, identity.substr(1), users().front());
-  CHECK_FALSE(remembers(cache, identity));
+  CHECK_FALSE(recall(cache, identity).netns);
   forget(cache);
   CHECK_FALSE(std::filesystem::exists(cache));
-  CHECK_FALSE(remembers("", ""));
+  CHECK_FALSE(recall("", "").netns);
+  CHECK(recall("").identity.empty());
 }
 
 TEST_CASE("what an old kernel lacks is named, and each name can be read back") {
