@@ -14,7 +14,7 @@
 namespace nono {
 namespace {
 
-constexpr unsigned links_max = 40;  // as many as Linux follows
+constexpr unsigned links_max = 40;  // as many as Linux follows on one way
 
 bool is_link(const std::string& path) {
   struct stat info {};
@@ -32,27 +32,32 @@ bool climbs(std::string_view path) {
   return path.ends_with("/..") || path.find("/../") != std::string_view::npos;
 }
 
-// Where a link in a canonical directory leads, by text; empty where text does not tell.
+// Where a link in a canonical directory leads, by text; empty where that is not plain: an empty
+// segment, a dot or a slash at the end say more than text tells.
 std::string target_of(const std::string& directory, const std::string& link) {
   char text[PATH_MAX];
   const ssize_t size = ::readlink(link.c_str(), text, sizeof text);
   if (size <= 0 || static_cast<std::size_t>(size) >= sizeof text) return {};
   std::string_view rest(text, static_cast<std::size_t>(size));
-  if (rest.starts_with('/')) return climbs(rest) ? std::string() : normal_path(rest, "/");
   std::string base = directory;
+  if (rest.starts_with('/')) {
+    base = "/";
+    rest.remove_prefix(1);
+  }
   while (rest.starts_with("../")) {  // of a canonical directory
     base = parent_path(base);
     rest.remove_prefix(3);
   }
-  if (rest == ".." || climbs(rest)) return {};
-  return normal_path(rest, base);
+  const std::string below = base == "/" ? "/" : base + "/";
+  const std::string target = below + std::string(rest);
+  return !rest.empty() && normal_path(target, "/") == target ? target : std::string();
 }
 
 }  // namespace
 
 const CanonicalPaths::Found& CanonicalPaths::find(const std::string& path) {
   if (path.starts_with('/') && !climbs(path)) return known(normal_path(path, "/"));
-  other_ = {canonical_path(path), false, false, {}};
+  other_ = {canonical_path(path), false, false, {}, 0};
   look_at_target(other_);
   std::string name = canonical_path(parent_path(path)) + "/";
   name += last_segment(path);
@@ -83,7 +88,8 @@ bool CanonicalPaths::follow(const Found& directory, Found& link, unsigned links)
   const std::string target = target_of(directory.path, link.link);
   if (target.empty()) return false;
   const Found& found = known(target, links + 1);
-  if (!found.exists) return false;
+  link.links = directory.links + 1 + found.links;
+  if (!found.exists || link.links > links_max) return false;
   link.path = found.path;
   link.exists = true;
   link.directory = found.directory;
@@ -92,10 +98,11 @@ bool CanonicalPaths::follow(const Found& directory, Found& link, unsigned links)
 
 const CanonicalPaths::Found& CanonicalPaths::known(const std::string& normal, unsigned links) {
   if (const auto found = known_.find(normal); found != known_.end()) return found->second;
-  if (normal == "/") return known_[normal] = {normal, true, true, {}};
+  if (normal == "/") return known_[normal] = {normal, true, true, {}, 0};
   const Found& directory = known(parent_path(normal), links);
-  Found result{directory.path == "/" ? "/" : directory.path + "/", false, false, {}};
+  Found result{directory.path == "/" ? "/" : directory.path + "/", false, false, {}, 0};
   result.path += last_segment(normal);
+  result.links = directory.links;
   const Kind kind = look_at(directory, result.path, last_segment(normal));
   result.exists = kind != Kind::none;
   result.directory = kind == Kind::directory;
@@ -114,9 +121,10 @@ const CanonicalPaths::Names* CanonicalPaths::read(const std::string& directory) 
   std::unique_ptr<DIR, int (*)(DIR*)> entries(::opendir(directory.c_str()), &::closedir);
   if (!entries) return nullptr;
   Names names;
-  errno = 0;
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): a stream of our own
-  while (const dirent* entry = ::readdir(entries.get())) {
+  for (;;) {
+    errno = 0;
+    const dirent* entry = ::readdir(entries.get());  // NOLINT(concurrency-mt-unsafe): own stream
+    if (entry == nullptr) break;
     const std::string_view name = entry->d_name;
     if (name != "." && name != "..") names.push_back({std::string(name), entry->d_type});
   }

@@ -17,7 +17,8 @@ class CanonicalPaths {
     std::string path;
     bool exists = false;
     bool directory = false;
-    std::string link;  // where the name itself is a symbolic link: that, its directory canonical
+    std::string link;    // where the name itself is a symbolic link: that, its directory canonical
+    unsigned links = 0;  // that were followed on the way
   };
   std::string of(const std::string& path) { return find(path).path; }
   // Valid until the next call.

@@ -60,7 +60,7 @@ struct Capture {
   AllPorts all_ports = AllPorts::off;  // redirecting spares 127.0.0.0/8 and ::1
   std::vector<Port> loopback_ports;    // listened on in any case, for connections to loopback
   bool dns = false;                    // UDP and TCP 53 at every address
-  bool every_port_known = false;       // they can be redirected here: it need not be tried out
+  bool every_port_known = false;       // they can be redirected here: not tried unless required
 };
 
 class RegisteredPorts;

@@ -156,7 +156,8 @@ sandbox::Ahead begin_ahead(const RunOptions& options, const Settings& settings,
   const bool usual = !limited && !options.diagnose && options.user.empty() &&
                      options.capture_all_ports != sandbox::AllPorts::off;
   if (!proxied || !netns || !usual || options.dry_run) return {};
-  return sandbox::Ahead::begin(known.found.every_port);
+  const bool required = options.capture_all_ports == sandbox::AllPorts::required;
+  return sandbox::Ahead::begin(known.found.every_port && !required);
 }
 
 tl::expected<Decided, RunFailure> decide(const RunOptions& options, const UserContext& user,

@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "sandbox/linux/channel.hpp"
-#include "sandbox/linux/terminal.hpp"
 
 namespace nono::sandbox {
 namespace {
@@ -177,11 +176,13 @@ bool wait_for_end(int fd) {
   return size == 0;
 }
 
-// They are blocked, and would reach the command later.
-void forget_terminal_signals() {
+// They were for P, are blocked here, and would reach the command later. (The others end P, and may
+// come when P already waits for the command, whose they are then.)
+void forget_stops() {
   sigset_t signals;
   sigemptyset(&signals);
-  for (int number : terminal_signals) sigaddset(&signals, number);
+  sigaddset(&signals, SIGTSTP);
+  sigaddset(&signals, SIGCONT);
   const timespec now = {};
   while (::sigtimedwait(&signals, nullptr, &now) > 0) {
   }
@@ -251,7 +252,7 @@ AwaitedPlan::AwaitedPlan(PlanLine& line, bool every_port_known) : line_(line) {
 
 bool AwaitedPlan::wait(Prepared& prepared) {
   const bool told = from_bytes(line_.hear(), plan_, prepared);
-  forget_terminal_signals();
+  forget_stops();
   return told;
 }
 

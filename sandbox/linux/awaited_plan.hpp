@@ -44,8 +44,8 @@ class AwaitedPlan {
   AwaitedPlan(PlanLine& line, bool every_port_known);
   // Until then: what is the same in every plan that is told.
   const SandboxPlan& plan() const { return plan_; }
-  // Blocks until P has said what to do. False: it will not any more. What a terminal sent meanwhile
-  // is forgotten: it was for P, and there was no command.
+  // Blocks until P has said what to do. False: it will not any more. That a terminal stopped and
+  // continued P meanwhile is forgotten: there was no command.
   bool wait(Prepared& prepared);
   int hears_fd() const { return line_.hears_fd(); }
 

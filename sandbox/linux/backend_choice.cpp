@@ -105,8 +105,9 @@ Result<Started> start_on_backend(SandboxPlan& plan, BackendWish wish, Ahead ahea
     Result<std::unique_ptr<SandboxChannel>> channel = start(plan, std::move(ahead));
     if (channel) {
       started.channel = std::move(*channel);
-      const bool found = plan.backend == Backend::netns && started.channel->captures_every_port();
-      if (found && !wish.known.found.every_port) {
+      // Of a backend that was tried here, for this user.
+      const bool tried = plan.backend == Backend::netns && !wish.forced && !plan.user;
+      if (tried && started.channel->captures_every_port() && !wish.known.found.every_port) {
         remember(wish.known.file, wish.known.identity, {true, true});
       }
       return started;

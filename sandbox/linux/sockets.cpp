@@ -97,7 +97,8 @@ tl::expected<UsualSockets, Failure> make_usual_sockets(const SandboxPlan& plan) 
   Offer offer;
   offer.add(SocketRole::proxy, bind_v4(SOCK_STREAM, plan.proxy.http, INADDR_LOOPBACK));
   if (capture.all_ports != AllPorts::off) {
-    auto redirected = redirect_every_port(capture.dns, capture.every_port_known);
+    const bool known = capture.every_port_known && capture.all_ports != AllPorts::required;
+    auto redirected = redirect_every_port(capture.dns, known);
     if (!redirected) made.not_redirected = redirected.error();
     if (redirected) {
       for (UniqueFd& listener : *redirected) {

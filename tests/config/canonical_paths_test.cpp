@@ -118,6 +118,83 @@ TEST_CASE("a directory that was read whole says the same of what is in it") {
   }
 }
 
+TEST_CASE("a link leads where the kernel says, however it is written") {
+  Home home;
+  home.directory("a/b/c");
+  home.directory("srv/gh");
+  home.file("a/file", "x");
+  home.file("srv/gh/token", "x");
+  const std::string root = canonical_path(home.path(""));
+  const std::string here = root + "/a/b";
+  // Some would be found in the wrong place where a slash too many made them absolute.
+  const std::vector<std::string> texts = {"..//file",
+                                          "../..//srv",
+                                          "../..///srv",
+                                          "../../srv",
+                                          "../.././srv",
+                                          ".././file",
+                                          "../file/",
+                                          "../file/.",
+                                          "c/",
+                                          "c/.",
+                                          "./c",
+                                          "c//",
+                                          ".",
+                                          "..",
+                                          "../",
+                                          "../..",
+                                          "c/..",
+                                          "c/../c",
+                                          "..//etc",
+                                          "../..//etc",
+                                          root + "//srv",
+                                          root + "/srv/",
+                                          root + "/./srv",
+                                          root + "/srv/../a",
+                                          "/",
+                                          "//",
+                                          "//etc",
+                                          "/../etc",
+                                          "/..//etc",
+                                          "/./etc",
+                                          "../../srv/gh/token",
+                                          "../../none",
+                                          "c/none"};
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    const std::string link = here + "/link" + std::to_string(i);
+    std::filesystem::create_symlink(texts[i], link);
+    CanonicalPaths whole;
+    whole.with_ending(here + "/link*");
+    CanonicalPaths alone;
+    for (CanonicalPaths* paths : {&alone, &whole}) {
+      for (const std::string& path : {link, link + "/gh/token", link + "/none"}) {
+        INFO(path << " -> " << texts[i]);
+        std::error_code ignored;
+        const CanonicalPaths::Found& found = paths->find(path);
+        CHECK(found.path == canonical_path(path));
+        CHECK(found.exists == std::filesystem::exists(path, ignored));
+        CHECK(found.directory == std::filesystem::is_directory(path, ignored));
+      }
+    }
+  }
+}
+
+TEST_CASE("no more links are followed than the kernel follows") {
+  Home home;
+  home.directory("end");
+  const std::string root = canonical_path(home.path(""));
+  std::filesystem::create_symlink("end", root + "/l0");
+  CanonicalPaths paths;
+  for (int i = 1; i < 60; ++i) {
+    std::filesystem::create_symlink("l" + std::to_string(i - 1), root + "/l" + std::to_string(i));
+    const std::string link = root + "/l" + std::to_string(i);
+    INFO(link);
+    std::error_code looped;
+    CHECK(paths.find(link).exists == std::filesystem::exists(link, looped));
+    CHECK(paths.of(link) == canonical_path(link));
+  }
+}
+
 TEST_CASE("a directory that cannot be read is looked at name by name") {
   if (::geteuid() == 0) {
     WARN("root reads every directory: tried with one that is none");
