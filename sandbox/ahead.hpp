@@ -13,8 +13,10 @@ class Ahead {
   class Begun;  // of the platform
   Ahead();      // nothing is begun
   // Forks: call while the process has one thread and nothing secret in memory. The command gets the
-  // signal mask and dispositions of this call. `every_port_known`: see Capture.
-  static Ahead begin(bool every_port_known = false);
+  // signal mask and dispositions of this call.
+  static Ahead begin();
+  // Capture::every_port_known will be set in the plan. Said early enough it is of use.
+  void know_every_port() const;
   Ahead(Ahead&& other) noexcept;
   Ahead& operator=(Ahead&& other) noexcept;
   ~Ahead();  // ends what is begun, at once

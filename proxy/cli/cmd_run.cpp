@@ -235,8 +235,8 @@ int run_with_proxy(const RunOptions& options, const UserContext& user, RunPlan& 
 
 }  // namespace
 
-int run_command(const RunOptions& options, const UserContext& user) {
-  tl::expected<RunPlan, RunFailure> plan = make_run_plan(options, user);
+int run_command(const RunOptions& options, const UserContext& user, sandbox::Ahead ahead) {
+  tl::expected<RunPlan, RunFailure> plan = make_run_plan(options, user, std::move(ahead));
   if (!plan) return complain(plan.error().error, plan.error().exit_code);
   if (options.dry_run) return dry_run(options, *plan);
 

@@ -3,10 +3,12 @@
 
 #include "config/profile.hpp"
 #include "proxy/cli/options.hpp"
+#include "sandbox/ahead.hpp"
 
 namespace nono::cli {
 
-int run_command(const RunOptions& options, const UserContext& user);
+// `ahead`: what was begun before the options were known; ended where it is not for them.
+int run_command(const RunOptions& options, const UserContext& user, sandbox::Ahead ahead);
 int proxy_command(const ProxyOptions& options, const UserContext& user);
 int key_command(const KeyOptions& options, const UserContext& user);
 int setup_command(const SetupOptions& options, const UserContext& user);

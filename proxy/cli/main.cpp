@@ -2,27 +2,34 @@
 
 #include <cstdlib>
 #include <exception>
+#include <utility>
 
 #include "proxy/cli/commands.hpp"
 #include "proxy/cli/console.hpp"
+#include "proxy/cli/foresight.hpp"
 
 namespace nono::cli {
 
 namespace {
 
 // Calls what `command` asks for, with the user it needs.
-template <class Options>
-int with_user(int (*command)(const Options&, const UserContext&), const Options& options) {
+template <class Command, class Options>
+int with_user(const Command& command, const Options& options) {
   const Result<UserContext> user = current_user_context();
   if (!user) return complain(user.error());
   for (const std::string& note : options.common.notes) warn(options.common, note);
   return command(options, *user);
 }
 
-int dispatch(const CommandLine& line) {
+int dispatch(const CommandLine& line, sandbox::Ahead ahead) {
   if (const auto* wrong = std::get_if<UsageError>(&line))
     return complain(wrong->message, exit_usage);
-  if (const auto* run = std::get_if<RunOptions>(&line)) return with_user(run_command, *run);
+  if (const auto* run = std::get_if<RunOptions>(&line)) {
+    const auto command = [&](const RunOptions& options, const UserContext& user) {
+      return run_command(options, user, std::move(ahead));
+    };
+    return with_user(command, *run);
+  }
   if (const auto* proxy = std::get_if<ProxyOptions>(&line)) return with_user(proxy_command, *proxy);
   if (const auto* key = std::get_if<KeyOptions>(&line)) return with_user(key_command, *key);
   if (const auto* setup = std::get_if<SetupOptions>(&line)) return with_user(setup_command, *setup);
@@ -46,7 +53,9 @@ int main(int argc, char** argv) {
   };
   try {
     const std::vector<std::string> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
-    return cli::dispatch(cli::parse_command_line(arguments, environment));
+    sandbox::Ahead ahead;
+    if (cli::looks_like_proxied_run(arguments)) ahead = sandbox::Ahead::begin();
+    return cli::dispatch(cli::parse_command_line(arguments, environment), std::move(ahead));
   } catch (const std::exception& error) {  // start-up may throw: out of memory, a broken locale
     return cli::complain(error.what());
   }

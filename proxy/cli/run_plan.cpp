@@ -147,28 +147,31 @@ struct Decided {
   sandbox::Ahead ahead;
 };
 
-// While the rest is decided. What would not be used costs time, too.
+// While the rest is decided. What would not be used costs time, too, and is ended.
 sandbox::Ahead begin_ahead(const RunOptions& options, const Settings& settings,
-                           const sandbox::Remembered& known) {
+                           const sandbox::Remembered& known, sandbox::Ahead ahead) {
   const bool proxied = filter_network(settings) && !settings.block_network;
   const bool netns = options.backend.value_or(sandbox::Backend::netns) == sandbox::Backend::netns;
   const bool limited = options.limits.memory_bytes || options.limits.processes;
   const bool usual = !limited && !options.diagnose && options.user.empty() &&
                      options.capture_all_ports != sandbox::AllPorts::off;
   if (!proxied || !netns || !usual || options.dry_run) return {};
+  if (ahead.begun() == nullptr) ahead = sandbox::Ahead::begin();
   const bool required = options.capture_all_ports == sandbox::AllPorts::required;
-  return sandbox::Ahead::begin(known.found.every_port && !required);
+  if (known.found.every_port && !required) ahead.know_every_port();
+  return ahead;
 }
 
 tl::expected<Decided, RunFailure> decide(const RunOptions& options, const UserContext& user,
-                                         const sandbox::Remembered& known) {
+                                         const sandbox::Remembered& known,
+                                         sandbox::Ahead ahead) {
   const auto failed = [](const Error& error, int code) {
     return tl::unexpected<RunFailure>(RunFailure{error, code});
   };
   const Result<Settings> settings = load_settings(options.policy, user);
   if (!settings) return failed(settings.error(), exit_error);
   Decided decided;
-  decided.ahead = begin_ahead(options, *settings, known);
+  decided.ahead = begin_ahead(options, *settings, known, std::move(ahead));
   Result<ResolvedCommand> command = find_command(options.command, user);
   if (!command) {
     const ErrorCode code = command.error().code;
@@ -249,13 +252,13 @@ Result<void> create_files(const RunOptions& options, const UserContext& user, Ru
 }  // namespace
 
 tl::expected<RunPlan, RunFailure> make_run_plan(const RunOptions& options,
-                                                const UserContext& caller) {
+                                                const UserContext& caller, sandbox::Ahead ahead) {
   const Result<std::optional<RunAs>> as = resolve_run_as(options.user, caller);
   if (!as) return tl::unexpected<RunFailure>(RunFailure{as.error(), exit_error});
   const UserContext user = *as ? context_of(**as, caller) : caller;
   RunPlan plan;
   if (!caller.state_dir.empty()) plan.known = sandbox::recall(caller.state_dir + "/backend");
-  tl::expected<Decided, RunFailure> decided = decide(options, user, plan.known);
+  tl::expected<Decided, RunFailure> decided = decide(options, user, plan.known, std::move(ahead));
   if (!decided) return tl::unexpected<RunFailure>(decided.error());
   plan.config = std::move(decided->config);
   plan.warnings = std::move(decided->warnings);

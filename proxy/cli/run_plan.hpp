@@ -43,6 +43,7 @@ struct RunFailure {
 
 // Reads profiles, may ask about the current directory, finds the command. With --dry-run nothing is
 // created.
-tl::expected<RunPlan, RunFailure> make_run_plan(const RunOptions& options, const UserContext& user);
+tl::expected<RunPlan, RunFailure> make_run_plan(const RunOptions& options, const UserContext& user,
+                                                sandbox::Ahead ahead);
 
 }  // namespace nono::cli

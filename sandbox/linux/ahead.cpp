@@ -27,11 +27,11 @@ constexpr std::chrono::milliseconds patience = std::chrono::seconds(2);
 Ahead::Begun::Begun(Launcher launcher, UniqueFd process, PlanLine line)
     : launcher_(std::move(launcher)), process_(std::move(process)), line_(std::move(line)) {}
 
-std::unique_ptr<Ahead::Begun> Ahead::Begun::make(bool every_port_known) {
+std::unique_ptr<Ahead::Begun> Ahead::Begun::make() {
   fill_standard_descriptors();
   std::optional<PlanLine> line = PlanLine::make();
   if (!line) return nullptr;
-  AwaitedPlan awaited(*line, every_port_known);
+  AwaitedPlan awaited(*line);
   Prepared prepared(awaited.plan());
   prepared.uid = ::geteuid();
   prepared.gid = ::getegid();
@@ -68,10 +68,14 @@ Ahead::Ahead(Ahead&& other) noexcept = default;
 Ahead& Ahead::operator=(Ahead&& other) noexcept = default;
 Ahead::~Ahead() = default;
 
-Ahead Ahead::begin(bool every_port_known) {
+Ahead Ahead::begin() {
   Ahead ahead;
-  ahead.begun_ = Begun::make(every_port_known);
+  ahead.begun_ = Begun::make();
   return ahead;
+}
+
+void Ahead::know_every_port() const {
+  if (begun_) begun_->know_every_port();
 }
 
 std::unique_ptr<Ahead::Begun> Ahead::take() {

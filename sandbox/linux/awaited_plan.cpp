@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <concepts>
 #include <csignal>
@@ -191,6 +192,8 @@ void forget_stops() {
 // More than the kernel takes for a command by default: a quarter of a stack of 8 MiB (execve(2)).
 // What is not written takes no memory.
 constexpr std::size_t memory_size = std::size_t{8} * 1024 * 1024;
+constexpr std::size_t size_at = sizeof(std::size_t);  // behind what is known
+constexpr std::size_t plan_at = 2 * sizeof(std::size_t);
 
 }  // namespace
 
@@ -226,28 +229,35 @@ std::optional<PlanLine> PlanLine::make() {
 
 bool PlanLine::tell(std::string_view plan) {
   const std::size_t size = plan.size();
-  if (size > memory_size - sizeof size) return false;
-  std::memcpy(memory_.get() + sizeof size, plan.data(), size);
-  std::memcpy(memory_.get(), &size, sizeof size);
+  if (size > memory_size - plan_at) return false;
+  std::memcpy(memory_.get() + plan_at, plan.data(), size);
+  std::memcpy(memory_.get() + size_at, &size, sizeof size);
   tells_.reset();
   return true;
+}
+
+void PlanLine::know_every_port() const {
+  std::atomic_ref<char>(*memory_).store(1, std::memory_order_relaxed);
+}
+
+bool PlanLine::knows_every_port() const {
+  return std::atomic_ref<char>(*memory_).load(std::memory_order_relaxed) == 1;
 }
 
 // Not the other end: in these processes its number is another's by now.
 std::string PlanLine::hear() {
   std::size_t size = 0;
-  if (wait_for_end(hears_.get())) std::memcpy(&size, memory_.get(), sizeof size);
-  std::string plan(memory_.get() + sizeof size, size);
+  if (wait_for_end(hears_.get())) std::memcpy(&size, memory_.get() + size_at, sizeof size);
+  std::string plan(memory_.get() + plan_at, size);
   memory_.reset();
   hears_.reset();
   return plan;
 }
 
-AwaitedPlan::AwaitedPlan(PlanLine& line, bool every_port_known) : line_(line) {
+AwaitedPlan::AwaitedPlan(PlanLine& line) : line_(line) {
   plan_.network = Network::proxied;
   plan_.capture.all_ports = AllPorts::automatic;
   plan_.capture.dns = true;
-  plan_.capture.every_port_known = every_port_known;
 }
 
 bool AwaitedPlan::wait(Prepared& prepared) {

@@ -25,6 +25,9 @@ class PlanLine {
   // P, once. False: it is too long.
   bool tell(std::string_view plan);
   void give_up() { tells_.reset(); }  // P: there will be none
+  // P, at any time before that, and L, not after it has heard.
+  void know_every_port() const;
+  bool knows_every_port() const;
   // In L and I, each for itself, once. Blocks. Nothing where P has ended.
   std::string hear();
   int hears_fd() const { return hears_.get(); }
@@ -33,7 +36,7 @@ class PlanLine {
   struct Unmap {
     void operator()(char* memory) const;
   };
-  std::unique_ptr<char, Unmap> memory_;  // the plan's size, and the plan
+  std::unique_ptr<char, Unmap> memory_;  // what is known, the plan's size, and the plan
   UniqueFd tells_;
   UniqueFd hears_;
 };
@@ -41,9 +44,11 @@ class PlanLine {
 // In L and I: the plan that is still to come.
 class AwaitedPlan {
  public:
-  AwaitedPlan(PlanLine& line, bool every_port_known);
+  explicit AwaitedPlan(PlanLine& line);
   // Until then: what is the same in every plan that is told.
   const SandboxPlan& plan() const { return plan_; }
+  // Notes in it what P said before it had one.
+  void look() { plan_.capture.every_port_known = line_.knows_every_port(); }
   // Blocks until P has said what to do. False: it will not any more. That a terminal stopped and
   // continued P meanwhile is forgotten: there was no command.
   bool wait(Prepared& prepared);

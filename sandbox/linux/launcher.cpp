@@ -102,6 +102,7 @@ Done make_network(Prepared& prepared, int channel, bool finishes, AwaitedPlan* a
     if (Done done = set_up_loopback(); !done) return done;
   }
   if (plan.network == Network::proxied) {
+    if (awaited != nullptr) awaited->look();
     auto usual = make_usual_sockets(plan);
     if (!usual) return tl::unexpected<Failure>(usual.error());
     if (awaited != nullptr && !usual->not_redirected) {

@@ -27,7 +27,8 @@ std::optional<Launcher> fork_launcher(Prepared& prepared, AwaitedPlan* awaited =
 // One that waits for its plan.
 class Ahead::Begun {
  public:
-  static std::unique_ptr<Begun> make(bool every_port_known);
+  static std::unique_ptr<Begun> make();
+  void know_every_port() const { line_.know_every_port(); }
   ~Begun();  // ends and reaps it, unless it was told
   pid_t pid() const { return launcher_.pid; }
   // Once. None where the plan is too long. It may have ended: its reports say why.

@@ -323,9 +323,11 @@ Ahead::Ahead(Ahead&& other) noexcept = default;
 Ahead& Ahead::operator=(Ahead&& other) noexcept = default;
 Ahead::~Ahead() = default;
 
-Ahead Ahead::begin(bool /*every_port_known*/) {
+Ahead Ahead::begin() {
   return {};
 }
+
+void Ahead::know_every_port() const {}
 
 Result<std::unique_ptr<SandboxChannel>> start(const SandboxPlan& plan, Ahead /*ahead*/) {
   if (Result<void> checked = check_plan(plan); !checked) return fail(checked.error());

@@ -208,7 +208,11 @@ TEST_CASE("what a terminal sent before there was a plan does not reach the comma
   ::raise(SIGTSTP);
   ::sigpending(&pending);
   CHECK(sigismember(&pending, SIGTSTP) == 1);
-  AwaitedPlan awaited(*line, true);
+  AwaitedPlan awaited(*line);
+  CHECK_FALSE(awaited.plan().capture.every_port_known);
+  line->know_every_port();
+  awaited.look();
+  CHECK(awaited.plan().capture.every_port_known);
   Prepared heard(awaited.plan());
   REQUIRE(line->tell(to_bytes(told)));
   CHECK(awaited.wait(heard));
