@@ -152,12 +152,17 @@ Decision Engine::decide(const HostPort& target) const {
   Decision decision = Permit(target, Handling::tunnel, Because{}, literal, rules.addresses);
   Permit& permit = std::get<Permit>(decision);
   std::string& because = permit.because_.rule;
-  if (!literal) because.reserve(target.host.name().text().size() + rule_beyond_host);
+  if (!literal) {
+    because.reserve(target.host.name().text().size() + rule_beyond_host);
+    because = target.host.name().text();  // as most rules are written
+  }
 
   const HostIndex::Found found = rules.allow.find(probe, target.port);
   if (found.entry != HostIndex::no_entry) {
     const Allowed& allowed = rules.allowed[found.entry];
-    set_because(permit.because_, rules, found);
+    const bool written_so = allowed.spelling == Spelling::pattern && !found.below;
+    permit.because_.reason = allowed.because.reason;
+    if (!written_so) set_because(permit.because_, rules, found);
     permit.handling_ = handling_of(rules, target, &allowed);
     permit.tunnel_rules_ = tunnel_rules_of(rules, probe, target.port);
     if (goes_to_loopback(rules, allowed)) permit.addresses_ = rules.addresses_and_loopback;
@@ -166,7 +171,7 @@ Decision Engine::decide(const HostPort& target) const {
   }
   permit.handling_ = handling_of(rules, target, nullptr);
   if (rules.mode == NetworkMode::open && !denied) {
-    permit.because_.reason = Reason::open_network;
+    permit.because_ = Because{Reason::open_network, {}};
     return decision;
   }
   Refusal refusal = denied ? std::move(*denied) : no_rule_refusal(target, rules, found);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <tuple>
 
 namespace nono::policy {
 namespace {
@@ -26,7 +27,10 @@ HostProbe::HostProbe(const Host& host, const HostIndex* soon) : host_(host) {
   if (!host.is_name()) return;
   std::string_view name = host.name().text();
   hash_ = FlatTable::hash(name);
-  if (soon != nullptr) soon->exact_.prefetch(hash_);
+  if (soon != nullptr) {
+    soon->exact_.prefetch(hash_);
+    soon->below_.prefetch(hash_);  // for find_below()
+  }
   for (std::size_t dot = name.find('.'); dot != std::string_view::npos && parents_ < parents_max;
        dot = name.find('.')) {
     name.remove_prefix(dot + 1);
@@ -102,6 +106,16 @@ HostIndex::Found HostIndex::find(const HostProbe& probe, Port port) const {
     (other ? found.other_port : found.entry) = other ? ports.by_port.front().second : entry;
     return !other;
   });
+  return found;
+}
+
+HostIndex::Found HostIndex::find_below(const HostName& name, Port port) const {
+  Found found;
+  const std::uint32_t place = below_.find(name.text(), FlatTable::hash(name.text()));
+  if (place == FlatTable::no_value) return found;
+  found.name = name.text();
+  found.below = true;
+  std::tie(found.entry, found.port) = ports_[place].find(port);
   return found;
 }
 

@@ -60,6 +60,9 @@ class HostIndex {
   Found find(const HostProbe& probe, Port port) const;
   Found find(const Host& host, Port port) const { return find(HostProbe(host), port); }
 
+  // What holds names below `name`, but not itself: the pattern "*.name" alone.
+  Found find_below(const HostName& name, Port port) const;
+
   // Every match, most specific first.
   std::vector<Entry> find_all(const HostProbe& probe, Port port) const;
   std::vector<Entry> find_all(const Host& host, Port port) const {

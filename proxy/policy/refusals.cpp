@@ -116,15 +116,10 @@ Refusal no_rule_refusal(const HostPort& target, const CompiledRules& rules,
     }
     return refusal;
   }
-  // Would a name below have been allowed? Then the rule's star was meant to cover this one,
-  // perhaps.
-  const Result<HostName> below = HostName::parse("x." + host.name().text());
-  if (!below) return refusal;
-  const Host child(*below);
-  const HostIndex::Found parent = rules.allow.find(child, target.port);
-  if (parent.entry != HostIndex::no_entry) {
-    refusal.detail +=
-        fmt::format("; {} covers only names below it", because_of(rules, parent).rule);
+  // The rule's star was meant to cover this one, perhaps.
+  const HostIndex::Found below = rules.allow.find_below(host.name(), target.port);
+  if (below.entry != HostIndex::no_entry) {
+    refusal.detail += fmt::format("; {} covers only names below it", because_of(rules, below).rule);
   }
   return refusal;
 }

@@ -78,6 +78,22 @@ TEST_CASE("the most specific pattern that covers the port is found") {
         std::vector<HostIndex::Entry>{1, 2, 3});
 }
 
+TEST_CASE("a star alone is found by the name that it does not hold") {
+  HostIndexBuilder builder;
+  builder.place(pattern("*.b.example.com"), https_port) = 1;
+  builder.place(pattern("*.example.com"), std::nullopt) = 2;
+  builder.place(pattern("x.a.example.com"), https_port) = 3;
+  const HostIndex index = builder.finish(*SipKey::random());
+  const Host inner = host("b.example.com");
+  const HostIndex::Found found = index.find_below(inner.name(), https_port);
+  CHECK(found.entry == 1);
+  CHECK(found.name == "b.example.com");
+  CHECK(found.below);
+  CHECK(index.find_below(inner.name(), http_port).entry == HostIndex::no_entry);
+  CHECK(index.find_below(host("example.com").name(), https_port).entry == 2);
+  CHECK(index.find_below(host("a.example.com").name(), https_port).entry == HostIndex::no_entry);
+}
+
 TEST_CASE("names of any depth are found") {
   HostIndexBuilder builder;
   const std::string deep = "a.b.c.d.e.f.g.h.i.j.k.l.example.com";
