@@ -81,7 +81,7 @@ def rules(bench):
     decide = bench.tools / "bench_policy_decide"
     if not decide.exists():
         return results, None
-    done = subprocess.run([str(decide), "100000", "61"], capture_output=True, text=True, timeout=120, preexec_fn=pinned(CORES[0]))
+    done = subprocess.run([str(decide)], capture_output=True, text=True, timeout=120, preexec_fn=pinned(CORES[0]))
     if done.returncode:
         bench.problem("policy_decide: " + done.stderr.strip())
         return results, None

@@ -138,7 +138,7 @@ double median(std::vector<double> values) {
 
 int main(int argc, char** argv) {
   const std::size_t count = argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 100'000;
-  const std::size_t rounds = argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 15;
+  const std::size_t rounds = argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 61;
   if (count < teams || rounds == 0 || rounds > 1000) return 2;
   const auto few = make_engine(few_rules());
   const auto many = make_engine(many_rules(count));

@@ -24,8 +24,9 @@ class CanonicalPaths {
   // Valid until the next call.
   const Found& find(const std::string& path);
 
-  // As expand_ending(). The directory of a pattern is read whole, and nothing in it has to be
-  // looked at one by one from then on.
+  // Existing entries of a directory whose names begin as `pattern`'s last segment does, up to its
+  // final `*`; without one, the path itself. Sorted. The directory is read whole, and nothing in it
+  // has to be looked at one by one from then on.
   std::vector<std::string> with_ending(const std::string& pattern);
 
  private:

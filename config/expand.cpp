@@ -1,6 +1,5 @@
 #include "config/expand.hpp"
 
-#include <dirent.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -191,24 +190,6 @@ std::string parent_path(std::string_view path) {
 
 std::string_view last_segment(std::string_view path) {
   return path.substr(path.rfind('/') + 1);  // npos + 1 is 0
-}
-
-std::vector<std::string> expand_ending(const std::string& pattern) {
-  if (!pattern.ends_with('*')) return {pattern};
-  std::string directory = parent_path(pattern);
-  std::string start(last_segment(pattern));
-  start.pop_back();
-  std::vector<std::string> found;
-  std::unique_ptr<DIR, int (*)(DIR*)> entries(::opendir(directory.c_str()), &::closedir);
-  while (entries) {
-    const dirent* entry = ::readdir(entries.get());  // NOLINT(concurrency-mt-unsafe): own stream
-    if (entry == nullptr) break;
-    std::string_view name = entry->d_name;
-    if (name == "." || name == ".." || !name.starts_with(start)) continue;
-    found.push_back(normal_path(name, directory));
-  }
-  std::sort(found.begin(), found.end());
-  return found;
 }
 
 }  // namespace nono

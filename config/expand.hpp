@@ -37,9 +37,4 @@ bool lies_in(std::string_view path, std::string_view tree);
 std::string parent_path(std::string_view path);
 std::string_view last_segment(std::string_view path);
 
-// Existing entries of a directory whose names begin as `pattern`'s last segment does, up to its
-// final
-// `*`; without one, the path itself. Sorted.
-std::vector<std::string> expand_ending(const std::string& pattern);
-
 }  // namespace nono

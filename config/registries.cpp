@@ -11,6 +11,7 @@
 #include <set>
 
 #include "config/base/fd.hpp"
+#include "config/canonical_paths.hpp"
 #include "config/document.hpp"
 #include "config/expand.hpp"
 #include "config/helper_program.hpp"
@@ -230,7 +231,8 @@ class Registries {
     }
     std::string cargo_home = user_.env("CARGO_HOME").value_or(user_.home + "/.cargo");
     if (!trusted(canonical_path(cargo_home))) return;
-    for (const std::string& index : expand_ending(cargo_home + "/registry/index/*")) {
+    for (const std::string& index :
+         CanonicalPaths().with_ending(cargo_home + "/registry/index/*")) {
       if (Result<std::string> text = document::read_text(index + "/config.json", "index")) {
         add_urls(*text);
       }

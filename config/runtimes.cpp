@@ -184,7 +184,7 @@ class Finder {
   }
 
   void add_user_site() {
-    for (const std::string& path : expand_ending(user_.home + "/.local/lib/python3*")) {
+    for (const std::string& path : canonical_.with_ending(user_.home + "/.local/lib/python3*")) {
       add(canonical_.of(path), false, "runtime python user site");
     }
   }

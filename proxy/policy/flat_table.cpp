@@ -51,8 +51,8 @@ std::uint64_t FlatTable::hash(std::string_view text) {
   }
   word = 0;
   if (text.size() >= sizeof word) {
-    std::memcpy(&word, text.data() + text.size() - sizeof word,
-                sizeof word);  // overlaps: no branch
+    // Overlaps what was taken already: no branch for what is left.
+    std::memcpy(&word, text.data() + text.size() - sizeof word, sizeof word);
   } else {
     for (; left > 0; --left, ++at) word = word << 8 | static_cast<unsigned char>(*at);
   }

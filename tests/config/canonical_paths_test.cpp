@@ -96,8 +96,11 @@ TEST_CASE("a directory that was read whole says the same of what is in it") {
   std::filesystem::create_symlink("none", root + "/lib_none");
   CanonicalPaths paths;
   const std::vector<std::string> found = paths.with_ending(root + "/lib*");
-  CHECK(found == expand_ending(root + "/lib*"));
-  CHECK(found.size() == 6);
+  std::vector<std::string> expected;
+  for (const char* name : {"lib", "lib32", "lib64", "lib_loop", "lib_none", "liberty"}) {
+    expected.push_back(root + "/" + name);
+  }
+  CHECK(found == expected);
   CHECK(paths.with_ending(root + "/nothing*").empty());
   CHECK(paths.with_ending(root + "/file") == std::vector<std::string>{root + "/file"});
   for (const char* name : {"lib", "lib32", "lib64", "liberty", "lib_loop", "lib_none", "other",
