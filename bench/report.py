@@ -162,7 +162,7 @@ class Budgets:
         for pattern, hosts in (("zipf", "all their hosts"), ("hot", "the same ten hosts"), ("no_rule", "hosts in no rule")):
             decided = (self.data.get("policy_decide") or {}).get(pattern)
             if decided:
-                self.at_most(f"100,000 host rules: deciding alone about {hosts}, of 10 rules'", decided[2], 1.0, 1.2)
+                self.at_most(f"100,000 host rules: deciding alone about {hosts}, of 10 rules'", decided[1], decided[0], 1.2)
         self.at_most("two workers: CPU per CONNECT, of one worker's", workers.get("2 workers", {}).get("cpu_us"),
                      workers.get("1 worker", {}).get("cpu_us"), 1.1)
         self.at_most("10,001 sessions: CPU per CONNECT, of one's", sessions.get("10,001 sessions", {}).get("cpu_us"),
