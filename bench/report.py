@@ -159,7 +159,8 @@ class Budgets:
         rules, workers, sessions = (self.data.get(key, {}) for key in ("rules", "workers", "sessions"))
         self.at_most("100,000 host rules: CPU per CONNECT, of 10 rules'", rules.get("100,000 rules", {}).get("cpu_us"),
                      rules.get("10 rules", {}).get("cpu_us"), 1.2)
-        for pattern, hosts in (("zipf", "all their hosts"), ("hot", "the same ten hosts"), ("no_rule", "hosts in no rule")):
+        for pattern, hosts in (("zipf", "all their hosts"), ("spread", "hosts spread evenly"), ("hot", "the same ten hosts"),
+                               ("no_rule", "hosts in no rule")):
             decided = (self.data.get("policy_decide") or {}).get(pattern)
             if decided:
                 self.at_most(f"100,000 host rules: deciding alone about {hosts}, of 10 rules'", decided[1], decided[0], 1.2)
