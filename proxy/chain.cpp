@@ -46,6 +46,16 @@ Awaitable<Result<std::string>> read_answer(TcpStream& stream) {
   co_return fail(chain_error(ErrorCode::bad_response, "the upstream proxy's answer is too long"));
 }
 
+Error no_answer(Error error, const UpstreamProxy& parent) {
+  error.side = Side::upstream;
+  if (error.code == ErrorCode::timeout) {
+    error.code = ErrorCode::connect_timeout;
+    error.what = "the upstream proxy " + parent.address.to_string() + " took too long to answer";
+    error.fix = "ask who runs it, or raise connect_time_max";
+  }
+  return error;
+}
+
 }  // namespace
 
 const UpstreamProxy* parent_for(const SessionConfig& session, const HostPort& target) {
@@ -72,25 +82,21 @@ Awaitable<Result<void>> connect_through(TcpStream& stream, const UpstreamProxy& 
   wipe(request.data(), request.size());
   if (!sent) co_return fail(sent.error());
   auto answer = co_await read_answer(stream);
-  if (!answer) {
-    Error error = answer.error();
-    error.side = Side::upstream;
-    co_return fail(std::move(error));
-  }
+  if (!answer) co_return fail(no_answer(answer.error(), parent));
   auto head = http::parse_response_head(*answer, limits, "CONNECT");
   if (!head) co_return fail(head.error());
   if (head->status >= 200 && head->status < 300) co_return Result<void>{};
   if (head->status == 407) co_return fail(wants_other_credentials(parent));
   const std::string proxy = parent.address.to_string();
   co_return fail(chain_error(
-      ErrorCode::connect_failed,
+      ErrorCode::parent_refused,
       fmt::format("the upstream proxy {} answered {} for {}", proxy, head->status, authority),
       "ask who runs it, or name the host with --upstream-bypass"));
 }
 
 Error wants_other_credentials(const UpstreamProxy& parent) {
   const std::string proxy = parent.address.to_string();
-  return chain_error(ErrorCode::connect_failed,
+  return chain_error(ErrorCode::parent_refused,
                      "the upstream proxy " + proxy + " wants other credentials",
                      "give them as --upstream-proxy http://USER:PASSWORD@" + proxy);
 }

@@ -68,35 +68,31 @@ Awaitable<void> Connection::run() {
     first_ = false;
   }
   if (tunnel_) co_await serve_tunnel();
-  if (client_ && client_->is_open()) {
-    client_->last_words({});
-    co_await client_->close_gracefully();
-  }
+  if (client_ && client_->is_open()) co_await client_->close_gracefully();
 }
 
 Awaitable<Next> Connection::serve_one() {
   const Limits& limits = worker_.settings().limits;
-  client_->last_words(first_ ? head_timeout_answer : std::string_view());
-  client_->expires_after(first_ ? limits.head_time_max : limits.keep_alive_time_max);
+  client_->reads_expire_after(first_ ? limits.head_time_max : limits.keep_alive_time_max);
   waiting_ = true;
   if (first_) {
     const bool socks = co_await begins_with_socks();
     if (socks) co_return co_await serve_socks();
-    if (!client_->is_open()) co_return Next::close;  // it left, or its time is over
+    if (!client_->is_open()) co_return Next::close;  // it left
   }
   // A copy: reading nono.yaml again replaces the settings while this waits.
   const http::HeadLimits head_limits = worker_.settings().head_limits;
-  auto head = co_await http::read_request_head(*client_, in_, head_limits);
+  const auto rest_time = first_ ? std::chrono::milliseconds(0) : limits.head_time_max;
+  auto head = co_await http::read_request_head(*client_, in_, head_limits, rest_time);
   waiting_ = false;
-  client_->last_words({});
   if (!head) {
     const Error& error = head.error();
-    // A connection on which nothing was asked is no request.
-    const bool nothing_asked = error.code == ErrorCode::timeout && in_.empty();
-    if (error.code == ErrorCode::closed || nothing_asked) {
+    if (error.code == ErrorCode::closed) {
       client_->close();
       co_return Next::close;
     }
+    // A connection on which nothing was asked is no request.
+    if (error.code == ErrorCode::timeout && in_.empty()) co_return co_await end_silent();
     Trail trail(worker_, audit::Way::forward);
     const Problem problem = problem_of(error, nullptr);
     co_return co_await answer_refusal(*client_, worker_, trail, problem, nullptr);
@@ -105,6 +101,14 @@ Awaitable<Next> Connection::serve_one() {
   if (head->method == "CONNECT") co_return co_await serve_connect(*head);
   if (!head->target.empty() && head->target.front() == '/') co_return co_await serve_reverse(*head);
   co_return co_await serve_forward(*head);
+}
+
+// A client that has never said anything is told why it is let go; between two requests the end
+// tells.
+Awaitable<Next> Connection::end_silent() {
+  client_->expires_after(worker_.settings().limits.head_time_max);
+  if (first_) co_await client_->write_all(head_timeout_answer);
+  co_return Next::close;
 }
 
 std::uint16_t Connection::own_port() {

@@ -52,6 +52,7 @@ class Connection : public Pooled {
   std::optional<Problem> identify_reverse(const http::RequestHead& head, Trail& trail);
   std::optional<Problem> bind(SessionPtr session, Trail& trail);
   void unbind();
+  Awaitable<Next> end_silent();
   std::uint16_t own_port();  // that the client connected to; 0 where there is none
   Awaitable<Next> serve_one();
   Awaitable<Next> serve_connect(http::RequestHead& head);

@@ -46,6 +46,7 @@ struct Connection::FirstWords {
     other,
   };
   Kind kind = Kind::silence;
+  bool ended = false;       // the client sends no more
   std::string server_name;  // of a ClientHello; empty where there is none
 };
 
@@ -125,13 +126,14 @@ Awaitable<Connection::FirstWords> Connection::read_first_words(
     waiting_ = false;
     if (!count || *count == 0) {
       words.kind = in_.empty() ? FirstWords::Kind::silence : FirstWords::Kind::other;
+      words.ended = count.has_value();
       co_return words;
     }
     if (in_.empty()) client_->expires_after(session_->limits().peek_time_max);
     in_.commit(*count);
-    if (in_.unread().front() == 0x16) {
-      ClientHello hello = parse_client_hello(in_.unread());
-      if (hello.state == ClientHello::State::incomplete) continue;
+    ClientHello hello = parse_client_hello(in_.unread());
+    if (hello.state == ClientHello::State::incomplete) continue;
+    if (hello.state != ClientHello::State::not_tls) {
       words.kind = FirstWords::Kind::tls;
       words.server_name = std::move(hello.server_name);
       break;
@@ -184,7 +186,7 @@ Awaitable<Next> Connection::serve_words(HostPort target, FirstWords words,
   }
   TunnelJudge judge(session_->engine(), *permit, &trail);
   const bool only_tls = permit->handling() == Handling::intercept;
-  const bool passes = judge.judge(in_.unread()) == FirstBytesJudge::Verdict::pass &&
+  const bool passes = judge.judge(in_.unread(), words.ended) == FirstBytesJudge::Verdict::pass &&
                       (words.kind == FirstWords::Kind::tls || !only_tls);
   if (!passes) {
     if (words.kind == FirstWords::Kind::tls) co_await client_->write_all(alert_unrecognized_name);
@@ -198,16 +200,16 @@ Awaitable<Next> Connection::serve_words(HostPort target, FirstWords words,
 // Each request is judged and recorded by itself.
 Awaitable<Next> Connection::serve_http_for(Permit permit) {
   Next next = Next::keep;
-  while (next == Next::keep && !leaving_) {
+  do {
     next = co_await serve_inside(permit, *client_, in_, false);
-  }
+  } while (next == Next::keep && !leaving_);
   co_return Next::close;
 }
 
 // Of a client that wanted to reach a mere address: its first request says which host it means, and
 // those that follow must mean the same.
 Awaitable<Next> Connection::serve_http_by_host(HostPort place) {
-  client_->expires_after(session_->limits().head_time_max);
+  client_->reads_expire_after(session_->limits().head_time_max);
   auto head = co_await http::read_request_head(*client_, in_, session_->head_limits());
   auto own_trail = std::make_unique<Trail>(worker_, audit::Way::captured);
   Trail& trail = *own_trail;

@@ -37,7 +37,10 @@ Awaitable<Next> Connection::serve_intercepted(const Permit& permit, Trail& trail
   current_ = tls.get();
   http::InputBuffer inner;
   Next next = Next::keep;
-  while (next == Next::keep && !leaving_) next = co_await serve_inside(permit, *tls, inner, true);
+  // What was let in before a stop is served once.
+  do {
+    next = co_await serve_inside(permit, *tls, inner, true);
+  } while (next == Next::keep && !leaving_);
   co_await tls->close_gracefully();
   current_ = nullptr;
   co_return Next::close;
@@ -48,9 +51,9 @@ Awaitable<void> Connection::serve_http_inside(TunnelJudge& judge) {
   upstream_.reset();
   in_.append(judge.taken());
   Next next = Next::keep;
-  while (next == Next::keep && !leaving_) {
+  do {
     next = co_await serve_inside(judge.permit(), *client_, in_, false);
-  }
+  } while (next == Next::keep && !leaving_);
 }
 
 // One request inside an intercepted connection or a tunnel: it must be for the host that this is
@@ -58,14 +61,16 @@ Awaitable<void> Connection::serve_http_inside(TunnelJudge& judge) {
 Awaitable<Next> Connection::serve_inside(const Permit& permit, ByteStream& client,
                                          http::InputBuffer& inner, bool tls) {
   const HostPort& target = permit.target();
-  client.expires_after(session_->limits().keep_alive_time_max);
+  const Limits& limits = session_->limits();
+  client.reads_expire_after(limits.keep_alive_time_max);
   waiting_ = true;
-  auto head = co_await http::read_request_head(client, inner, session_->head_limits());
+  auto head = co_await http::read_request_head(client, inner, session_->head_limits(),
+                                               limits.head_time_max);
   waiting_ = false;
-  if (!head &&
-      (head.error().code == ErrorCode::closed || head.error().code == ErrorCode::timeout)) {
-    co_return Next::close;
-  }
+  const bool nothing_asked =
+      !head && (head.error().code == ErrorCode::closed ||
+                (head.error().code == ErrorCode::timeout && inner.empty()));
+  if (nothing_asked) co_return Next::close;
   const audit::Way plain = captured_ ? audit::Way::captured : audit::Way::connect;
   Trail trail(worker_, tls ? audit::Way::intercept : plain);
   trail.session(*session_);

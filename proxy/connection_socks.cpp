@@ -43,6 +43,7 @@ Awaitable<bool> Connection::begins_with_socks() {
   if (in_.empty()) {
     const std::span<char> room = in_.prepare(message_bytes_max);
     auto count = co_await client_->read_some(room);
+    if (!count && count.error().code == ErrorCode::timeout) co_return false;
     if (!count || *count == 0) {
       client_->close();
       co_return false;
@@ -117,7 +118,6 @@ Awaitable<std::optional<Problem>> Connection::greet_socks(Trail& trail) {
 Awaitable<Next> Connection::serve_socks() {
   socks_ = true;
   waiting_ = false;
-  client_->last_words({});
   auto own_trail = std::make_unique<Trail>(worker_, audit::Way::socks5);
   Trail& trail = *own_trail;
   const std::optional<Problem> nobody = co_await greet_socks(trail);

@@ -221,7 +221,7 @@ Error too_long(const Permit& permit) {
   return Error{Side::upstream,
                ErrorCode::connect_timeout,
                "connecting to " + place(permit) + " took too long",
-               {}};
+               "check that the host is up and reachable from here, or raise connect_time_max"};
 }
 
 // The only address there is: no race, no timers of its own.

@@ -71,6 +71,8 @@ Mapping mapping_of(const Error& error) {
       return {502, failed, "connection_refused"};
     case ErrorCode::connect_timeout:
       return {504, failed, "connection_timeout"};
+    case ErrorCode::parent_refused:
+      return {502, failed, "proxy_configuration_error"};
     case ErrorCode::tls_failed:
       return {502, failed, "tls_certificate_error"};
     case ErrorCode::bad_response:
@@ -96,6 +98,8 @@ Mapping mapping_of(const Error& error) {
     case ErrorCode::timeout:
       if (error.side == Side::client) return {408, Reason::limit, "http_request_error"};
       return {504, failed, "http_response_timeout"};
+    case ErrorCode::read_timeout:
+      return {504, failed, "connection_read_timeout"};
     case ErrorCode::closed:
       return {502, failed, "connection_terminated"};
     default:

@@ -16,6 +16,12 @@ namespace {
 constexpr std::chrono::minutes beyond_idle{1};
 constexpr std::chrono::milliseconds look_inside{1000};
 
+// Whatever name the client asks for, or none: it is shown the one certificate.
+const Host& anyone() {
+  static const Host host = IpAddress::v4({0, 0, 0, 0});
+  return host;
+}
+
 Result<std::pair<UniqueFd, UniqueFd>> make_pair() {
   int ends[2] = {-1, -1};
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
@@ -77,9 +83,8 @@ Awaitable<void> TlsFront::serve(std::shared_ptr<TlsFront> front, Worker& worker,
   const Limits limits = worker.settings().limits;
   auto tcp = std::make_unique<TcpStream>(std::move(socket), worker.executor(), worker.deadlines());
   tcp->expires_after(limits.tls_time_max);
-  const Host anyone = IpAddress::v4({0, 0, 0, 0});
   const auto begun = std::chrono::steady_clock::now();
-  auto tls = co_await TlsStream::accept(std::move(tcp), std::string(), *front->context_, anyone);
+  auto tls = co_await TlsStream::accept(std::move(tcp), std::string(), *front->context_, anyone());
   if (!tls) co_return;  // whoever does not speak TLS here has asked for nothing
   worker.metrics().tls_took(metrics::Peer::client, std::chrono::steady_clock::now() - begun);
   if (worker.stopping()) co_return;  // as whoever waits in the backlog then
@@ -90,6 +95,16 @@ Awaitable<void> TlsFront::serve(std::shared_ptr<TlsFront> front, Worker& worker,
   const auto idle = limits.idle_time_max + beyond_idle;
   FrontClient client(**tls, inside, worker.deadlines());
   co_await relay_streams(client, inside, {}, {}, idle);
+}
+
+Awaitable<void> TlsFront::turn_away(std::shared_ptr<TlsFront> front, Worker& worker,
+                                    UniqueFd socket, std::string answer) {
+  auto tcp = std::make_unique<TcpStream>(std::move(socket), worker.executor(), worker.deadlines());
+  tcp->expires_after(worker.settings().limits.drain_time_max);
+  auto tls = co_await TlsStream::accept(std::move(tcp), std::string(), *front->context_, anyone());
+  if (!tls) co_return;
+  co_await (*tls)->write_all(answer);
+  co_await (*tls)->close_gracefully();
 }
 
 }  // namespace nono

@@ -3,6 +3,7 @@
 // socket pair to a connection like any other.
 
 #include <memory>
+#include <string>
 
 #include "proxy/intercept/pem_identity.hpp"
 #include "proxy/net/tcp_stream.hpp"
@@ -21,6 +22,9 @@ class TlsFront {
   // Serves one client to its end. The connection inside is `own`'s, or asks for a token.
   static Awaitable<void> serve(std::shared_ptr<TlsFront> front, Worker& worker, UniqueFd socket,
                                SessionPtr own);
+  // Tells a client that is not let in why: `answer` and the end.
+  static Awaitable<void> turn_away(std::shared_ptr<TlsFront> front, Worker& worker, UniqueFd socket,
+                                   std::string answer);
 
  private:
   explicit TlsFront(const ServerCertificate& certificate) : source_(certificate) {}

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "proxy/http/lexical.hpp"
 #include "proxy/net/client_hello.hpp"
 #include "proxy/trail.hpp"
 
@@ -11,63 +12,40 @@ namespace nono {
 
 namespace {
 
-constexpr std::size_t method_bytes_max = 32;
-
 bool is_blank(char c) {
   return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
-bool is_method_character(char c) {
-  return c > 0x20 && c < 0x7f;
-}
-
-bool is_control(char c) {
-  return c >= 0 && c < 0x20 && !is_blank(c);
 }
 
 bool equal_letters(char a, char b) {
   return a == b || ((a ^ b) == 0x20 && (a | 0x20) >= 'a' && (a | 0x20) <= 'z');
 }
 
-// Whether `text` begins one of the methods that servers know, or is one.
-bool begins_method(std::string_view text) {
-  constexpr std::string_view methods[] = {"GET",     "HEAD",    "POST",     "PUT",       "DELETE",
-                                          "CONNECT", "OPTIONS", "TRACE",    "PATCH",     "COPY",
-                                          "MOVE",    "LOCK",    "PROPFIND", "PROPPATCH", "UNLOCK",
-                                          "MKCOL",   "REPORT",  "SEARCH",   "PRI"};
-  return std::any_of(std::begin(methods), std::end(methods), [&](std::string_view method) {
-    return text.size() <= method.size() &&
-           std::equal(text.begin(), text.end(), method.begin(), equal_letters);
-  });
-}
-
-// What a request's target begins with: a path, "*" or "http://".
-bool begins_target(std::string_view text) {
-  return text.empty() || text.front() == '/' || text.front() == '*' || text.front() == 'h' ||
-         text.front() == 'H';
+// git's own protocol (gitprotocol-pack(5)) ends no line: four digits of length, a word, a NUL.
+bool begins_git(std::string_view word, std::string_view line) {
+  constexpr std::size_t digits = 4;
+  return word.size() > digits && word.substr(digits).starts_with("git-") &&
+         line.find('\0') != std::string_view::npos;
 }
 
 }  // namespace
 
-// Whether any server could take this for an HTTP/1 request, lenient ones too: a word, and "HTTP/"
-// in the rest of its line. SMTP's EHLO and many others begin as HTTP does: the line's end tells.
-// Where it has not come, what is waited for must look like it: other protocols end no lines.
-Looks look_at(std::string_view bytes) {
+// Whether any server could take this for an HTTP/1 request, lenient ones too: a token, and "HTTP/"
+// in the rest of its line, whatever else is there. SMTP's EHLO and many others begin as HTTP does:
+// the line's end tells, and is waited for, or else the pieces in which a request comes would decide.
+// A protocol that begins with a bare word, ends no line and waits for an answer is held up by that;
+// nearly all others have an octet early on that no token has.
+Looks look_at(std::string_view bytes, bool at_end) {
   while (!bytes.empty() && is_blank(bytes.front())) bytes.remove_prefix(1);
   const auto end = std::find_if(bytes.begin(), bytes.end(), is_blank);
   const std::string_view method = bytes.substr(0, static_cast<std::size_t>(end - bytes.begin()));
-  if (method.size() > method_bytes_max) return Looks::otherwise;
-  if (!std::all_of(method.begin(), method.end(), is_method_character)) return Looks::otherwise;
+  if (!std::all_of(method.begin(), method.end(), http::lexical::is_token_character)) {
+    return Looks::otherwise;
+  }
   bytes.remove_prefix(method.size());
   const std::size_t line_end = bytes.find('\n');
-  std::string_view line = bytes.substr(0, line_end);
-  // git's own protocol ends no line, but has a NUL.
-  if (std::any_of(line.begin(), line.end(), is_control)) return Looks::otherwise;
-  if (line_end == std::string_view::npos) {
-    if (begins_method(method)) return Looks::unknown_yet;
-    const bool whole = !line.empty();
-    while (!line.empty() && is_blank(line.front())) line.remove_prefix(1);
-    return whole && begins_target(line) ? Looks::unknown_yet : Looks::otherwise;
+  const std::string_view line = bytes.substr(0, line_end);
+  if (line_end == std::string_view::npos && !at_end) {
+    return begins_git(method, line) ? Looks::otherwise : Looks::unknown_yet;
   }
   constexpr std::string_view version = "HTTP/";
   const auto found =
@@ -95,9 +73,10 @@ bool TunnelJudge::agrees(std::string_view name) const {
          other->because().rule == permit_.because().rule && !other->because().rule.empty();
 }
 
-FirstBytesJudge::Verdict TunnelJudge::judge(std::string_view bytes) {
-  if (bytes.front() == 0x16) return judge_tls(bytes);
-  switch (look_at(bytes)) {
+FirstBytesJudge::Verdict TunnelJudge::judge(std::string_view bytes, bool at_end) {
+  const ClientHello hello = parse_client_hello(bytes);
+  if (hello.state != ClientHello::State::not_tls) return judge_tls(hello);
+  switch (look_at(bytes, at_end)) {
     case Looks::unknown_yet:
       return Verdict::more;
     case Looks::like_http:
@@ -109,14 +88,12 @@ FirstBytesJudge::Verdict TunnelJudge::judge(std::string_view bytes) {
   return judge_other();
 }
 
-FirstBytesJudge::Verdict TunnelJudge::judge_tls(std::string_view bytes) {
-  const ClientHello hello = parse_client_hello(bytes);
+FirstBytesJudge::Verdict TunnelJudge::judge_tls(const ClientHello& hello) {
   const auto target = [this] { return permit_.target().to_string(); };
   switch (hello.state) {
     case ClientHello::State::incomplete:
-      return Verdict::more;
     case ClientHello::State::not_tls:
-      return judge_other();
+      return Verdict::more;
     case ClientHello::State::malformed:
       return refuse("the ClientHello for " + target() + " cannot be read",
                     "send a TLS ClientHello as RFC 8446 has it");

@@ -10,10 +10,12 @@
 namespace nono {
 
 class Trail;
+struct ClientHello;
 
-// Whether a client that begins like this speaks HTTP/1.
+// Whether a client that begins like this speaks HTTP/1. `at_end`: it sends no more, which ends a
+// line as well.
 enum class Looks : std::uint8_t { unknown_yet, like_http, otherwise };
-Looks look_at(std::string_view bytes);
+Looks look_at(std::string_view bytes, bool at_end = false);
 
 class TunnelJudge final : public FirstBytesJudge, public Pooled {
  public:
@@ -23,7 +25,7 @@ class TunnelJudge final : public FirstBytesJudge, public Pooled {
       : engine_(engine), permit_(std::move(permit)), trail_(trail) {}
 
   // Refuses plain HTTP as well: the relay then leaves the client open, and nothing went upstream.
-  Verdict judge(std::string_view bytes) override;
+  Verdict judge(std::string_view bytes, bool at_end) override;
 
   const Permit& permit() const { return permit_; }
   // Why, once refused (also when no verdict came in time).
@@ -33,7 +35,7 @@ class TunnelJudge final : public FirstBytesJudge, public Pooled {
   const std::string& taken() const { return taken_; }
 
  private:
-  Verdict judge_tls(std::string_view bytes);
+  Verdict judge_tls(const ClientHello& hello);
   Verdict judge_other();
   bool agrees(std::string_view name) const;
   Verdict refuse(std::string detail, std::string fix);
@@ -42,7 +44,9 @@ class TunnelJudge final : public FirstBytesJudge, public Pooled {
   Permit permit_;
   Trail* trail_;
   Refusal refusal_{
-      {Reason::authority_mismatch, {}}, "the tunnel's first bytes did not come in time", {}};
+      {Reason::authority_mismatch, {}},
+      "the tunnel's first bytes did not come in time",
+      "let the client end its first line: a bare word may become an HTTP request"};
   std::string taken_;
 };
 

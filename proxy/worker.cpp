@@ -22,6 +22,9 @@ namespace {
 constexpr std::chrono::milliseconds accept_pause{100};  // when descriptors or memory ran out
 constexpr int accepts_at_once_max = 64;
 constexpr int draining_max = 32;  // connections that were turned away, until they have read why
+// RFC 8446 6: all that a client of a listener with TLS is told where there are more of them.
+constexpr std::string_view tls_internal_error("\x15\x03\x03\x00\x02\x02\x50", 7);
+constexpr std::chrono::minutes says_pause_every{1};
 
 enum class Accepted : std::uint8_t { one, none_waiting, none_now, closed };
 
@@ -289,6 +292,7 @@ Awaitable<void> Worker::accept_loop(std::shared_ptr<Listener> listener) {
       if (accepted == Accepted::none_now) {
         // Out of descriptors or memory: what is open goes on, and ends; new ones wait in the
         // backlog.
+        say_paused();
         metrics_.accept_paused(1);
         listener->retry.expires_after(accept_pause);
         co_await listener->retry.async_wait(as_result);
@@ -306,6 +310,16 @@ Awaitable<void> Worker::accept_loop(std::shared_ptr<Listener> listener) {
       }
     }
   }
+}
+
+void Worker::say_paused() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now < says_pause_from_) return;
+  says_pause_from_ = now + says_pause_every;
+  constexpr std::string_view line =
+      "nono: no file descriptor (or no memory) is left for another client: new ones wait until "
+      "some end; raise the limit of open files (ulimit -n)\n";
+  [[maybe_unused]] const ssize_t told = ::write(STDERR_FILENO, line.data(), line.size());
 }
 
 bool Worker::admit(UniqueFd& socket, const Listener& listener) {
@@ -331,10 +345,16 @@ void Worker::turn_away(UniqueFd& socket, const Listener& listener, const Problem
   metrics_.connection_refused(why);
   metrics_.decided(way, problem.reason, false, 0);
   metrics_.responded(problem.status);
-  if (!listener.tls && !listener.entrance.any()) {
-    const std::string answer = render(problem, gateway_.server_name, false, false, true);
+  std::string answer;
+  if (!listener.entrance.any()) {
+    answer = render(problem, gateway_.server_name, false, false, true);
+  }
+  const bool drains = draining_ < draining_max;
+  std::string_view at_once = answer;
+  if (listener.tls) at_once = drains ? std::string_view() : tls_internal_error;
+  if (!at_once.empty()) {
     [[maybe_unused]] const ssize_t sent =
-        ::send(socket.get(), answer.data(), answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+        ::send(socket.get(), at_once.data(), at_once.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   }
   audit::Record record;
   record.time = std::chrono::system_clock::now();
@@ -346,8 +366,14 @@ void Worker::turn_away(UniqueFd& socket, const Listener& listener, const Problem
   gateway_.log->write(record);
   // Closing at once with a request unread would send RST and lose the answer; but a flood does not
   // get to hold descriptors.
-  if (draining_ >= draining_max) return;
+  if (!drains) return;
   ++draining_;
+  if (listener.tls) {
+    net::co_spawn(executor(),
+                  TlsFront::turn_away(tls_front_, *this, std::move(socket), std::move(answer)),
+                  [this](const std::exception_ptr&) { --draining_; });
+    return;
+  }
   ::shutdown(socket.get(), SHUT_WR);
   auto doomed = std::make_shared<TcpStream>(std::move(socket), executor(), deadlines_);
   auto drain = [](std::shared_ptr<TcpStream> stream) -> Awaitable<void> {

@@ -103,6 +103,7 @@ class Worker {
   bool admit(UniqueFd& socket, const Listener& listener);
   void turn_away(UniqueFd& socket, const Listener& listener, const Problem& problem,
                  metrics::TurnedAway why);
+  void say_paused();
   void spawn_behind_tls(UniqueFd socket, SessionPtr own);
   void begin_stop(std::chrono::milliseconds grace);
   void finish_if_idle();
@@ -129,6 +130,7 @@ class Worker {
   std::vector<Connection*> connections_;  // alive, for closing them; each knows its place
   SteadyTimer grace_timer_;
   int draining_ = 0;
+  std::chrono::steady_clock::time_point says_pause_from_;
   std::size_t behind_tls_ = 0;  // clients of listeners that speak TLS, from their first byte on
   bool running_ = false;
   bool stopping_ = false;

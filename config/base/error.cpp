@@ -42,6 +42,10 @@ std::string_view to_string(ErrorCode code) {
       return "bad_response";
     case ErrorCode::closed:
       return "closed";
+    case ErrorCode::parent_refused:
+      return "parent_refused";
+    case ErrorCode::read_timeout:
+      return "read_timeout";
     case ErrorCode::timeout:
       return "timeout";
     case ErrorCode::secret_missing:

@@ -28,11 +28,13 @@ enum class ErrorCode : std::uint8_t {
   dns_timeout,
   address_refused,    // every address of the name is in a class that is not allowed
   connect_failed,
-  connect_timeout,
+  connect_timeout,    // TLS and a parent proxy's answer included
+  parent_refused,     // by the user's own upstream proxy
   tls_failed,
   bad_response,       // the upstream's answer cannot be framed
   closed,             // the peer closed early
   timeout,            // a phase took longer than its limit
+  read_timeout,       // what had begun to come stopped
   secret_missing,
   limit,              // a bound of ours was reached
   not_supported,      // this machine cannot do it

@@ -303,6 +303,15 @@ void remove_sockets(const Proxy& proxy) {
   }
 }
 
+// Those of sessions that were made meanwhile. While the server still has them.
+void remove_session_sockets(Server& server) {
+  for (const SessionPtr& session : server.sessions().all()) {
+    for (const std::string& place : session->places()) {
+      if (place.starts_with("unix:")) ::unlink(place.substr(5).c_str());
+    }
+  }
+}
+
 Result<std::optional<admin::AdminSocket>> open_admin(const Proxy& proxy, ProxyControl& control,
                                                      admin::AdminThread& thread) {
   if (!proxy.plan.admin) return std::optional<admin::AdminSocket>();
@@ -384,7 +393,9 @@ int run_server(Proxy& proxy, Server& server) {
   if (Result<void> said = announce(proxy); !said) return complain(said.error());
   server.on_end([&] {
     // A key store that does not answer cannot be made to; all that is ours is on disk by now.
-    if (!control.finish(control_time_max)) {
+    const bool finished = control.finish(control_time_max);
+    remove_session_sockets(server);
+    if (!finished) {
       remove_sockets(proxy);
       std::_Exit(0);
     }

@@ -152,10 +152,43 @@ void ProxyControl::forget_ended() {
   std::erase_if(profiles_, ended);
 }
 
+// What was revoked stays so as long as the file gives it the same token.
+void ProxyControl::leave_out_revoked(ProxyPlan& plan) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(revoked_, [&](const auto& item) {
+    const std::string& name = item.first;
+    const auto named = [&](const SessionEntry& entry) { return entry.name == name; };
+    const std::vector<SessionEntry>& entries = plan.file.sessions;
+    if (std::any_of(entries.begin(), entries.end(), named)) return false;
+    keepsakes_.forget(name);  // put back, it is another one
+    return true;
+  });
+  std::erase_if(plan.sessions, [&](const PlannedSession& session) {
+    const auto known = revoked_.find(session.config.name);
+    if (known == revoked_.end()) return false;
+    if (known->second.expose() == session.token) return true;
+    revoked_.erase(known);
+    return false;
+  });
+}
+
+// Of what was revoked while the plan that has it was made.
+void ProxyControl::revoke_again() {
+  for (const SessionPtr& session : server_.sessions().all()) {
+    const std::lock_guard lock(mutex_);
+    const auto known = revoked_.find(session->name());
+    const bool back = session->origin() == SessionOrigin::file && known != revoked_.end() &&
+                      known->second.expose() == session->token().expose();
+    if (!back) continue;
+    [[maybe_unused]] const Result<void> ended = server_.sessions().revoke(session->name());
+  }
+}
+
 Result<void> ProxyControl::reload_now() {
   forget_ended();
   Step<ProxyPlan> plan = make_plan(options_, user_, keepsakes_);
   if (!plan) return fail(plan.error().error);
+  leave_out_revoked(*plan);
   // What the file says of `listen` holds after a restart; what is open now counts.
   if (plan->no_auth && place_.off_loopback) {
     return fail(
@@ -187,6 +220,7 @@ Result<void> ProxyControl::reload_now() {
   }
   open_ = std::move(open);
   file_ = std::move(plan->file);
+  revoke_again();
   const std::lock_guard lock(mutex_);
   for (const SessionEntry& entry : file_.sessions) {
     profiles_[entry.name] = entry.profile.value_or("");
@@ -204,8 +238,18 @@ Result<SessionEntry> ProxyControl::entry_of(admin::SessionRequest& request) {
     request.extends.pop_back();
   }
   const nlohmann::json file{{"sessions", nlohmann::json::array({entry})}};
-  Result<ProxyConfig> config = parse_proxy_config(file.dump(), "request.json", user_);
-  if (!config) return fail(config.error());
+  constexpr std::string_view request_name = "the session";
+  Result<ProxyConfig> config =
+      parse_proxy_config(file.dump(), std::string(request_name), user_);
+  if (!config) {
+    // Lines and columns are of what was made of the flags.
+    Error error = config.error();
+    if (error.what.starts_with(request_name)) {
+      error.what.erase(0, error.what.find(": ") + 2);
+      if (error.fix.empty()) error.fix = "see nono session create --help for what may be given";
+    }
+    return fail(std::move(error));
+  }
   return std::move(config->sessions.front());
 }
 
@@ -320,6 +364,10 @@ Result<void> ProxyControl::revoke(const std::string& name) {
   for (const SessionPtr& session : server_.sessions().all()) {
     if (session->name() != name) continue;
     in_file = session->origin() == SessionOrigin::file;
+    if (in_file) {
+      const std::lock_guard lock(mutex_);
+      revoked_.insert_or_assign(name, Secret(std::string(session->token().expose())));
+    }
     if (session->origin() == SessionOrigin::main) {
       return fail(ErrorCode::bad_input, "the main session ends with the proxy",
                   "stop the proxy, or change what nono.yaml says at the top");
@@ -328,8 +376,8 @@ Result<void> ProxyControl::revoke(const std::string& name) {
   if (Result<void> revoked = server_.sessions().revoke(name); !revoked) return revoked;
   log_(LogLevel::info, "session " + name + " was revoked");
   if (in_file) {
-    log_(LogLevel::warn,
-         "nono.yaml still has session " + name + ", which brings it back when that is read again");
+    log_(LogLevel::warn, "nono.yaml still has session " + name +
+                             ": a restart, or another token there, brings it back");
   }
   return {};
 }

@@ -52,6 +52,8 @@ class ProxyControl final : public admin::SessionAdmin {
 
   Result<void> reload_now();
   void forget_ended();
+  void leave_out_revoked(ProxyPlan& plan);
+  void revoke_again();
   Result<Reload> make_reload(ProxyPlan& plan);
   Result<admin::CreatedSession> create_now(admin::SessionRequest& request);
   Result<SessionEntry> entry_of(admin::SessionRequest& request);
@@ -70,6 +72,7 @@ class ProxyControl final : public admin::SessionAdmin {
   OnCertificate on_certificate_;
   mutable std::mutex mutex_;
   std::map<std::string, std::string> profiles_;  // of sessions, as written
+  std::map<std::string, Secret> revoked_;        // sessions of the file, and their tokens
   ControlThread thread_;                         // last: its jobs use all of the above
 };
 

@@ -283,7 +283,8 @@ Step<PlannedSession> plan_session(const SessionEntry& entry,
   if (!listen) return tl::unexpected<Failure>(listen.error());
   planned.listen = std::move(*listen);
   if (entry.ttl) {
-    const auto lived = std::chrono::steady_clock::now() - keepsakes.since(entry.name);
+    const auto since = keepsakes.since(entry.name);  // before it is now
+    const auto lived = std::chrono::steady_clock::now() - since;
     planned.ttl = std::chrono::ceil<std::chrono::seconds>(*entry.ttl - lived);
   }
   planned.origin = SessionOrigin::file;

@@ -195,7 +195,8 @@ void InputBuffer::give_back() noexcept {
 }
 
 Awaitable<Result<RequestHead>> read_request_head(ByteStream& stream, InputBuffer& buffer,
-                                                 const HeadLimits& limits) {
+                                                 const HeadLimits& limits,
+                                                 std::chrono::milliseconds rest_time) {
   HeadReceiver receiver(limits, Message::request);
   while (true) {
     auto length = receiver.look(buffer);
@@ -205,9 +206,16 @@ Awaitable<Result<RequestHead>> read_request_head(ByteStream& stream, InputBuffer
       buffer.consume(*length);
       co_return head;
     }
+    if (rest_time.count() > 0 && !buffer.empty()) {
+      stream.reads_expire_after(std::exchange(rest_time, {}));
+    }
     auto count = co_await stream.read_some(buffer.prepare(request_read_bytes));
     auto taken = receiver.take(buffer, std::move(count));
-    if (!taken) co_return fail(std::move(taken.error()));
+    if (!taken) {
+      Error& error = taken.error();
+      if (error.code == ErrorCode::timeout) error.what = "the request head took too long";
+      co_return fail(std::move(error));
+    }
   }
 }
 

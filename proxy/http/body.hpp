@@ -41,8 +41,11 @@ class InputBuffer {
 // Reads until a whole head is in `buffer` and parses it; consumes exactly the head. A leading empty
 // line before a request is skipped once (RFC 9112 2.2). Errors: closed with an empty `what` when
 // the peer ended cleanly between messages; head_too_large; bad_request or bad_response; timeout.
+// `rest_time`: once a request's head has begun, all of it must come within that (zero: within
+// whatever time the stream has).
 Awaitable<Result<RequestHead>> read_request_head(ByteStream& stream, InputBuffer& buffer,
-                                                 const HeadLimits& limits);
+                                                 const HeadLimits& limits,
+                                                 std::chrono::milliseconds rest_time = {});
 Awaitable<Result<ResponseHead>> read_response_head(ByteStream& stream, InputBuffer& buffer,
                                                    const HeadLimits& limits,
                                                    std::string_view request_method);

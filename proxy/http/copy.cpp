@@ -27,6 +27,20 @@ Side other(Side side) {
 
 }  // namespace
 
+Error body_not_read(Error error, Side from) {
+  error.side = from;
+  if (error.code != ErrorCode::timeout) return error;
+  if (from == Side::client) {
+    error.what = "the request's body stopped coming";
+    error.fix = "send it without such pauses, or raise idle_time_max";
+  } else {
+    error.code = ErrorCode::read_timeout;
+    error.what = "the upstream stopped in the middle of its answer";
+    error.fix = "try again, or raise idle_time_max";
+  }
+  return error;
+}
+
 BodyPump::BodyPump(const CopyRoute& route, Framing in, Framing out, BodyFilter* filter,
                    HeadText head, CopyProgress& progress)
     : route_(route),
@@ -86,12 +100,9 @@ bool BodyPump::misses_short_body() const {
 Awaitable<Result<void>> BodyPump::receive_short_body() {
   const std::size_t missing = in_.length - route_.buffer.unread().size();
   std::span<char> room = route_.buffer.prepare(missing).first(missing);
-  route_.from.expires_after(route_.idle);
+  expect_more();
   auto count = co_await route_.from.read_some(room);
-  if (!count) {
-    count.error().side = route_.from_side;
-    co_return fail(std::move(count.error()));
-  }
+  if (!count) co_return fail(not_read(std::move(count.error())));
   if (*count == 0) co_return fail(broken("the body ends early"));
   route_.buffer.commit(*count);
   co_return Result<void>{};
@@ -105,13 +116,10 @@ Awaitable<Result<std::span<char>>> BodyPump::read_piece() {
   if (in_.kind == Framing::Kind::length)
     room = room.first(static_cast<std::size_t>(std::min<std::uint64_t>(room.size(), remaining_)));
   // The one waited for gets the time; the other must not run out of its own meanwhile.
-  route_.from.expires_after(route_.idle);
+  expect_more();
   route_.to.expires_after(route_.idle * 2);
   auto count = co_await route_.from.read_some(room);
-  if (!count) {
-    count.error().side = route_.from_side;
-    co_return fail(std::move(count.error()));
-  }
+  if (!count) co_return fail(not_read(std::move(count.error())));
   if (*count == 0 && in_.kind != Framing::Kind::until_close)
     co_return fail(broken("the body ends early"));
   co_return room.first(*count);
@@ -247,6 +255,16 @@ Awaitable<Result<void>> BodyPump::send_rest() {
 void BodyPump::forget_staged() {
   wipe(staged_->data(), std::exchange(head_bytes_, 0));
   staged_->clear();
+}
+
+// A client whose time is over is told so: its stream stays open.
+void BodyPump::expect_more() {
+  if (route_.from_side == Side::client) return route_.from.reads_expire_after(route_.idle);
+  route_.from.expires_after(route_.idle);
+}
+
+Error BodyPump::not_read(Error error) const {
+  return body_not_read(std::move(error), route_.from_side);
 }
 
 Error BodyPump::stopped() const {

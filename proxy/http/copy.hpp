@@ -33,6 +33,9 @@ struct CopyRoute {
 // May a copy wait for the first bytes of a short body so that they leave with the head?
 enum class HoldHead : std::uint8_t { no, yes };
 
+// What it means that reading a body of `from`'s failed.
+Error body_not_read(Error error, Side from);
+
 class BodyPump {
  public:
   // `head` goes out before the body. `filter` may be null.
@@ -55,6 +58,8 @@ class BodyPump {
   void forget_staged();
   void stage_framed(std::string_view content, bool last);
   std::string_view frame_in_place(std::span<char> content);
+  void expect_more();
+  Error not_read(Error error) const;
   Error stopped() const;
   Error broken(std::string_view what) const;
   bool is_in_scratch(std::span<char> piece) const { return piece.data() == scratch_begin_; }

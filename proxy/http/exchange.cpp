@@ -124,7 +124,10 @@ Error Exchange::no_response(Error error) {
   const bool nothing_came = gone && upstream_in_.empty() && !upstream_spoke_;
   result_.upstream_was_stale = nothing_came && sending_.taken_bytes == 0;
   if (nothing_came) error.what = "the upstream closed without an answer";
-  if (error.code == ErrorCode::timeout) error.what = "the upstream took too long to answer";
+  if (error.code == ErrorCode::timeout) {
+    error.what = "the upstream took too long to answer";
+    error.fix = "try again, or raise first_byte_time_max";
+  }
   error.side = Side::upstream;
   return error;
 }
@@ -157,15 +160,11 @@ bool Exchange::misses_short_body() const {
 Awaitable<Result<void>> Exchange::await_short_body() {
   const std::size_t missing = request_.framing.length - client_in_.unread().size();
   std::span<char> room = client_in_.prepare(missing).first(missing);
-  client_.expires_after(times_.idle);
+  client_.reads_expire_after(times_.idle);
   upstream_.expires_after(times_.idle * 2);
   auto count = co_await client_.read_some(room);
-  if (!count || *count == 0) {
-    Error error = count ? Error{Side::client, ErrorCode::closed, "the body ends early", {}}
-                        : std::move(count.error());
-    error.side = Side::client;
-    co_return fail(std::move(error));
-  }
+  if (!count) co_return fail(body_not_read(std::move(count.error()), Side::client));
+  if (*count == 0) co_return fail(ErrorCode::closed, "the body ends early", {}, Side::client);
   client_in_.commit(*count);
   co_return Result<void>{};
 }

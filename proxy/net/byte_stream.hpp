@@ -44,6 +44,10 @@ class ByteStream {
   // Everything on this stream must be done within `after` from now; renewed for each phase. When
   // the time passes the stream is closed under whatever is pending.
   virtual void expires_after(std::chrono::milliseconds after) = 0;
+  // The same for what is read alone: when the time passes reading fails with `timeout` and the
+  // stream stays open, so that the peer can be told; it is closed all the same where something
+  // waits for room to be written. The next deadline lifts that.
+  virtual void reads_expire_after(std::chrono::milliseconds after) { expires_after(after); }
   virtual void never_expires() noexcept = 0;
 };
 

@@ -6,12 +6,18 @@ namespace nono {
 
 namespace {
 
+constexpr std::uint8_t record_change_cipher_spec = 20;
+constexpr std::uint8_t record_alert = 21;
 constexpr std::uint8_t record_handshake = 22;
+constexpr std::uint8_t record_heartbeat = 24;  // RFC 6520
 constexpr std::uint8_t handshake_client_hello = 1;
 constexpr std::uint16_t extension_server_name = 0;
 constexpr std::uint16_t extension_encrypted_client_hello = 0xfe0d;
 constexpr std::size_t record_header_bytes = 5;
 constexpr std::size_t record_bytes_max = 16384;  // RFC 8446 5.1
+constexpr std::uint8_t version_major = 3;
+// Go's servers take a first record of any lower major version for TLS.
+constexpr std::uint8_t lenient_major_end = 0x10;
 
 std::uint8_t byte_at(std::string_view bytes, std::size_t at) {
   return static_cast<std::uint8_t>(bytes[at]);
@@ -44,18 +50,45 @@ class Reader {
   std::string_view bytes_;
 };
 
-enum class Gathered : std::uint8_t { whole, more, not_tls, malformed };
+enum class Begins : std::uint8_t { as_hello, as_old_hello, more, other, malformed };
+
+// Whether a server could take this for a TLS connection's beginning, lenient ones too: some let
+// alerts pass in front of the hello. Other protocols begin with these octets as well (MySQL's
+// packets with their length), so what follows decides.
+Begins beginning_of(std::string_view bytes) {
+  const std::uint8_t type = byte_at(bytes, 0);
+  if ((type & 0x80) != 0) {
+    // A hello in the format of SSL 2, which OpenSSL takes for TLS as well (RFC 5246 E.2).
+    if (bytes.size() > 2 && byte_at(bytes, 2) != handshake_client_hello) return Begins::other;
+    if (bytes.size() > 3) {
+      return byte_at(bytes, 3) == version_major ? Begins::as_old_hello : Begins::other;
+    }
+    return Begins::more;
+  }
+  if (type < record_change_cipher_spec || type > record_heartbeat) return Begins::other;
+  if (bytes.size() < 2) return Begins::more;
+  const std::uint8_t major = byte_at(bytes, 1);
+  if (major == version_major) {
+    return type == record_handshake ? Begins::as_hello : Begins::malformed;
+  }
+  if (major >= lenient_major_end) return Begins::other;
+  if (type != record_handshake && type != record_alert) return Begins::other;
+  if (bytes.size() <= record_header_bytes) return Begins::more;
+  const std::size_t size = number(bytes.substr(3), 2);
+  const bool alert = type == record_alert && size == 2;
+  const bool hello = type == record_handshake &&
+                     byte_at(bytes, record_header_bytes) == handshake_client_hello;
+  return alert || hello ? Begins::malformed : Begins::other;
+}
+
+enum class Gathered : std::uint8_t { whole, more, malformed };
 
 // The handshake message inside the records, without its header.
 Gathered gather(std::string_view bytes, std::string& message) {
   std::string handshake;
   while (!bytes.empty()) {
-    if (byte_at(bytes, 0) != record_handshake) {
-      return handshake.empty() ? Gathered::not_tls : Gathered::malformed;
-    }
-    if (bytes.size() >= 2 && byte_at(bytes, 1) != 3) {
-      return handshake.empty() ? Gathered::not_tls : Gathered::malformed;
-    }
+    if (byte_at(bytes, 0) != record_handshake) return Gathered::malformed;
+    if (bytes.size() >= 2 && byte_at(bytes, 1) != version_major) return Gathered::malformed;
     if (bytes.size() < record_header_bytes) return Gathered::more;
     const std::size_t size = number(bytes.substr(3), 2);
     if (size == 0 || size > record_bytes_max) return Gathered::malformed;
@@ -119,22 +152,35 @@ bool read_hello(std::string_view message, ClientHello& hello) {
 }  // namespace
 
 ClientHello parse_client_hello(std::string_view bytes) {
+  using State = ClientHello::State;
   ClientHello hello;
+  if (bytes.empty()) return hello;
+  switch (beginning_of(bytes)) {
+    case Begins::more:
+      return hello;
+    case Begins::other:
+      hello.state = State::not_tls;
+      return hello;
+    case Begins::malformed:
+      hello.state = State::malformed;
+      return hello;
+    case Begins::as_old_hello:
+      hello.state = State::complete;  // it has no room for a name
+      return hello;
+    case Begins::as_hello:
+      break;
+  }
   std::string message;
   switch (gather(bytes, message)) {
     case Gathered::more:
       return hello;
-    case Gathered::not_tls:
-      hello.state = ClientHello::State::not_tls;
-      return hello;
     case Gathered::malformed:
-      hello.state = ClientHello::State::malformed;
+      hello.state = State::malformed;
       return hello;
     case Gathered::whole:
       break;
   }
-  hello.state =
-      read_hello(message, hello) ? ClientHello::State::complete : ClientHello::State::malformed;
+  hello.state = read_hello(message, hello) ? State::complete : State::malformed;
   return hello;
 }
 

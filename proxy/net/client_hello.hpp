@@ -12,8 +12,8 @@ struct ClientHello {
   enum class State : std::uint8_t {
     incomplete,  // more bytes are needed
     complete,
-    not_tls,    // the first byte already says so
-    malformed,  // begins like TLS and then does not follow its grammar
+    not_tls,    // no server takes what is there for TLS
+    malformed,  // begins like TLS, and then does not follow its grammar or is no ClientHello
   };
   State state = State::incomplete;
   std::string server_name;       // as sent; empty where there is none

@@ -188,6 +188,10 @@ void Readiness::call_off(Waiter& waiter) {
   }
 }
 
+void Readiness::call_off_reads() {
+  while (readers_ != nullptr) tell_later(*take(readers_), net::error::operation_aborted);
+}
+
 void Readiness::close() noexcept {
   if (name_ == 0) return;
   poller_.remove(std::exchange(name_, 0));

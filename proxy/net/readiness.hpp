@@ -130,6 +130,8 @@ class Readiness {
   void await_write(Waiter& waiter) { await(writers_, waiter, (flags_ & can_write) != 0); }
   // The wait ends with `operation_aborted`, unless it has ended.
   void call_off(Waiter& waiter);
+  void call_off_reads();
+  bool writer_waits() const { return writers_ != nullptr; }
   // Ends all waits likewise, and is no longer watched.
   void close() noexcept;
 

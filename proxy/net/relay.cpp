@@ -124,20 +124,27 @@ class Relay final : private Expiring {
       client_.deadlines().arm(*this, limits_.peek);
     }
     *peeking_ += more;
-    FirstBytesJudge::Verdict verdict = judge_->judge(*peeking_);
+    FirstBytesJudge::Verdict verdict = judge_->judge(*peeking_, false);
     if (verdict == FirstBytesJudge::Verdict::more) {
       if (peeking_->size() < limits_.peek_bytes_max) return receive(up_);
       verdict = FirstBytesJudge::Verdict::refuse;
     }
-    if (verdict == FirstBytesJudge::Verdict::refuse) {
-      refused_ = true;
-      upstream_.close();
-      return finish_one();
-    }
+    if (verdict == FirstBytesJudge::Verdict::refuse) return refuse();
+    if (let_pass()) receive(up_);
+  }
+
+  void refuse() {
+    refused_ = true;
+    upstream_.close();
+    finish_one();
+  }
+
+  // Sends what was held back; false where that is not done, or the relay broke.
+  bool let_pass() {
     judge_.reset();
     const std::unique_ptr<std::string> first = std::move(peeking_);
     renew();
-    if (send(up_, *first)) receive(up_);
+    return send(up_, *first);
   }
 
   void receive(Direction& way) { way.from.readiness().await_read(way); }
@@ -301,6 +308,10 @@ class Relay final : private Expiring {
   }
 
   void ended(Direction& way) {
+    if (&way == &up_ && peeking_) {
+      if (judge_->judge(*peeking_, true) != FirstBytesJudge::Verdict::pass) return refuse();
+      if (!let_pass()) return;  // once it is sent, the end is read again
+    }
     give_back(way);
     if (finished_ == 0) {  // otherwise both are about to be closed
       ::shutdown(way.to.native_handle(), SHUT_WR);

@@ -15,8 +15,9 @@ class FirstBytesJudge {
  public:
   enum class Verdict : std::uint8_t { more, pass, refuse };
   virtual ~FirstBytesJudge() = default;
-  // `bytes`: everything so far, from the first byte on, never empty.
-  virtual Verdict judge(std::string_view bytes) = 0;
+  // `bytes`: everything so far, from the first byte on, never empty. `at_end`: the client sends no
+  // more, so that `more` refuses.
+  virtual Verdict judge(std::string_view bytes, bool at_end) = 0;
 };
 
 struct RelayLimits {

@@ -84,6 +84,7 @@ Awaitable<Result<std::size_t>> TcpStream::read_some(std::span<char> buffer) {
     // Not by wait_readable(): each message would pay for one more coroutine.
     if (!readiness_.readable()) {
       reads_at_once_ = 0;
+      if (expired()) co_return fail(error({}));
       auto [code] = co_await told_by(readiness_, &Readiness::await_read);
       if (code) co_return fail(error(code));
     }
@@ -123,6 +124,7 @@ Awaitable<Result<void>> TcpStream::write_all(std::span<const char> data) {
 
 Awaitable<Result<void>> TcpStream::wait_readable() {
   reads_at_once_ = 0;
+  if (expired()) co_return fail(error({}));
   auto [code] = co_await told_by(readiness_, &Readiness::await_read);
   if (code) co_return fail(error(code));
   co_return Result<void>{};
@@ -130,6 +132,7 @@ Awaitable<Result<void>> TcpStream::wait_readable() {
 
 Awaitable<Result<void>> TcpStream::wait_writable() {
   readiness_.is_full();
+  if (expired()) co_return fail(error({}));
   auto [code] = co_await told_by(readiness_, &Readiness::await_write);
   if (code) co_return fail(error(code));
   co_return Result<void>{};
@@ -182,6 +185,7 @@ bool TcpStream::is_quiet() noexcept {
 }
 
 void TcpStream::on_expired() noexcept {
+  if (reads_only_ && !readiness_.writer_waits()) return readiness_.call_off_reads();
   if (!last_words_.empty() && is_open()) {
     [[maybe_unused]] const ssize_t sent =
         ::send(socket_.get(), last_words_.data(), last_words_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);

@@ -50,7 +50,8 @@ class TcpStream final : public ByteStream, public Pooled, private Expiring {
   bool peer_ended() noexcept override;
   bool is_quiet() noexcept override;
 
-  void expires_after(std::chrono::milliseconds after) override { deadlines_.arm(*this, after); }
+  void expires_after(std::chrono::milliseconds after) override { arm(after, false); }
+  void reads_expire_after(std::chrono::milliseconds after) override { arm(after, true); }
   void never_expires() noexcept override { deadlines_.disarm(*this); }
   bool timed_out() const { return expired(); }
   // What to send, as far as it goes at once, if the deadline passes (a 408 while a head is
@@ -76,11 +77,17 @@ class TcpStream final : public ByteStream, public Pooled, private Expiring {
 
  private:
   void on_expired() noexcept override;
+  void arm(std::chrono::milliseconds after, bool reads_only) {
+    if (expired() && is_open()) revive();
+    reads_only_ = reads_only;
+    deadlines_.arm(*this, after);
+  }
   UniqueFd socket_;
   Executor executor_;
   Deadlines& deadlines_;
   Readiness readiness_;
   std::uint8_t reads_at_once_ = 0;  // without a wait between them
+  bool reads_only_ = false;         // what the deadline is about
   std::string_view last_words_;
   std::chrono::milliseconds drain_time_max_{2'000};
   std::size_t drain_bytes_max_ = 256 * 1024;

@@ -177,7 +177,12 @@ Awaitable<Result<void>> TlsStream::handshake(std::string_view peer) {
     if (!waited) {
       Error error = waited.error();
       const std::string with = side_ == Side::client ? "the client" : std::string(peer);
-      error.what = "TLS handshake with " + with + ": " + error.what;
+      if (error.code == ErrorCode::timeout) {
+        error.what = "it took too long";
+        error.fix = "raise tls_time_max";
+        if (side_ == Side::upstream) error.code = ErrorCode::connect_timeout;
+      }
+      error.what = "the TLS handshake with " + with + " failed: " + error.what;
       co_return fail(std::move(error));
     }
   }
@@ -346,6 +351,10 @@ void TlsStream::close() noexcept {
 
 void TlsStream::expires_after(std::chrono::milliseconds after) {
   tcp_->expires_after(after);
+}
+
+void TlsStream::reads_expire_after(std::chrono::milliseconds after) {
+  tcp_->reads_expire_after(after);
 }
 
 void TlsStream::never_expires() noexcept {

@@ -59,6 +59,7 @@ class TlsStream final : public ByteStream {
   // Takes in what TLS itself has to say between two messages (tickets, a goodbye).
   bool is_quiet() noexcept override;
   void expires_after(std::chrono::milliseconds after) override;
+  void reads_expire_after(std::chrono::milliseconds after) override;
   void never_expires() noexcept override;
 
   // Sends close_notify as far as it goes at once, and leaves the connection open.

@@ -115,6 +115,24 @@ TEST_CASE("keep keeps what is open under its old rules, and revoking ends that t
   CHECK(tunnel.closed());
 }
 
+TEST_CASE("a session of the file that was revoked stays so until its token is another one") {
+  const auto stage = Stage::make();
+  if (!stage) return;
+  SessionScene scene(*stage, "sessions:\n" + entry(*stage, "a", "TOKEN_A", "plain.test"),
+                     both_tokens);
+  const std::string url = "http://plain.test/hello";
+  CHECK(scene.status(scene.url(token_a), url) == "200");
+  REQUIRE(scene.session({"revoke", "a"}).code == 0);
+  CHECK(scene.status(scene.url(token_a), url) == "407");
+  scene.write("log_level: debug\nsessions:\n" + entry(*stage, "a", "TOKEN_A", "plain.test"));
+  REQUIRE(scene.reload());
+  CHECK(scene.status(scene.url(token_a), url) == "407");
+  scene.write("sessions:\n" + entry(*stage, "a", "TOKEN_B", "plain.test"));
+  REQUIRE(scene.reload());
+  CHECK(scene.status(scene.url(token_a), url) == "407");
+  CHECK(scene.status(scene.url(token_b), url) == "200");
+}
+
 TEST_CASE("cut ends what began under the old rules, but not sessions that are not the file's") {
   const auto stage = Stage::make();
   if (!stage) return;

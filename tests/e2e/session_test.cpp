@@ -203,6 +203,18 @@ TEST_CASE("a session whose time is over is gone with its tunnels, listeners and 
   CHECK_THAT(scene.session({"list"}).out, !Contains(target) && Contains("default"));
 }
 
+TEST_CASE("the Unix sockets of sessions go with the proxy") {
+  const auto stage = Stage::make();
+  if (!stage) return;
+  SessionScene scene(*stage, "");
+  const std::string path = stage->dir() / "own.sock";
+  scene.create("a", {"--allow-domain", "plain.test", "--listen", "unix:" + path});
+  REQUIRE(::access(path.c_str(), F_OK) == 0);
+  scene.proxy().process().signal(SIGTERM);
+  CHECK(scene.proxy().process().wait(20s).code == 0);
+  CHECK(::access(path.c_str(), F_OK) != 0);
+}
+
 TEST_CASE("limits of a session answer 429 with Retry-After and do not touch others") {
   const auto stage = Stage::make();
   if (!stage) return;
@@ -305,7 +317,9 @@ TEST_CASE("names are taken once, the main session stays, and what is wrong makes
   CHECK(scene.session({"create", "--name", "a", "--allow-domain", "plain.test"}).code == 1);
   CHECK(scene.session({"create", "--name", "default", "--allow-domain", "plain.test"}).code == 1);
   CHECK(scene.session({"create", "--name", "../a", "--allow-domain", "plain.test"}).code != 0);
-  CHECK(scene.session({"create", "--name", "none"}).code != 0);
+  const Finished none = scene.session({"create", "--name", "none"});
+  CHECK(none.code != 0);
+  CHECK_THAT(none.err, Contains("nothing says what none may reach") && !Contains(":1:"));
   CHECK(
       scene
           .session({"create", "--name", "far", "--allow-domain", "a.test", "--listen", "0.0.0.0:0"})

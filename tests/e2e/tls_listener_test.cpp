@@ -112,6 +112,22 @@ TEST_CASE("a handshake that is never finished is let go and holds up nobody") {
   CHECK_THAT(ended.err, !Contains("Sanitizer"));
 }
 
+TEST_CASE("a client over the limit of an HTTPS proxy is told so inside TLS") {
+  const auto stage = Stage::make();
+  if (!stage) return;
+  TlsScene scene(*stage, {"--max-connects-per-second", "1"});
+  const std::string url = "http://example.com/hello";
+  int over = 0;
+  for (int i = 0; i < 5; ++i) {
+    const std::string status =
+        scene.curl(scene.url(), {"-o", "/dev/null", "-w", "%{http_code}", url}).out;
+    CAPTURE(status);
+    CHECK((status == "200" || status == "429"));
+    if (status == "429") ++over;
+  }
+  CHECK(over > 0);
+}
+
 // Asks for something without a token, and stays when it has been answered and told goodbye.
 constexpr const char* lingering_script = R"(
 import signal, socket, ssl, sys

@@ -34,9 +34,9 @@ struct Counted final : RelayMeter {
 struct Judge final : FirstBytesJudge {
   Judge(std::size_t bytes_wanted, Verdict then, std::vector<std::string>* seen_bytes = nullptr)
       : wanted(bytes_wanted), verdict(then), seen(seen_bytes) {}
-  Verdict judge(std::string_view bytes) override {
+  Verdict judge(std::string_view bytes, bool at_end) override {
     if (seen != nullptr) seen->emplace_back(bytes);
-    return bytes.size() < wanted ? Verdict::more : verdict;
+    return bytes.size() < wanted && !at_end ? Verdict::more : verdict;
   }
   std::size_t wanted;
   Verdict verdict;
@@ -408,6 +408,28 @@ TEST_CASE("a first message that stays undecided is refused at its limit of bytes
   const RelayResult result = by_time.run();
   CHECK(result.end == RelayEnd::refused);
   CHECK(result.bytes_to_upstream == 0);
+}
+
+TEST_CASE("a client that ends before there is a verdict is judged by what it sent") {
+  for (const auto verdict : {FirstBytesJudge::Verdict::pass, FirstBytesJudge::Verdict::refuse}) {
+    const bool passes = verdict == FirstBytesJudge::Verdict::pass;
+    Findings found;
+    RelayScene scene;
+    scene.judge = std::make_unique<Judge>(1000, verdict);
+    std::thread peers([&] {
+      write_text(scene.client(), "ruok");
+      ::shutdown(scene.client(), SHUT_WR);
+      found.expect(read_text(scene.upstream(), 5) == (passes ? "ruok" : ""));
+      if (passes) write_text(scene.upstream(), "imok");
+      scene.upstream_end().reset();
+      if (passes) found.expect(read_text(scene.client(), 4) == "imok");
+    });
+    const RelayResult result = scene.run();
+    peers.join();
+    CHECK(result.end == (passes ? RelayEnd::finished : RelayEnd::refused));
+    CHECK(result.bytes_to_upstream == (passes ? 4 : 0));
+    CHECK(found.none());
+  }
 }
 
 TEST_CASE("the server may speak first while the client's first bytes are awaited") {

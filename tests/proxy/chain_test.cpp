@@ -145,7 +145,7 @@ TEST_CASE("a bypassed host is resolved and reached directly") {
 }
 
 TEST_CASE("one nono may be the upstream proxy of another") {
-  Origin origin([](Client& connection) { connection.send("hello " + connection.receive(2)); });
+  Origin origin([](Client& connection) { connection.send("hello " + connection.receive(3)); });
   FakeDns dns;
   dns.add_a("allowed.example", "127.0.0.1");
   Proxy::Setup outer;
@@ -157,8 +157,8 @@ TEST_CASE("one nono may be the upstream proxy of another") {
   Client client = proxy.connect();
   client.send(connect_to(fmt::format("allowed.example:{}", origin.port())));
   REQUIRE(client.receive_until("\r\n\r\n").starts_with("HTTP/1.1 200 "));
-  client.send("me");
-  REQUIRE(client.receive_all() == "hello me");
+  client.send("me\n");
+  REQUIRE(client.receive_all() == "hello me\n");
 }
 
 TEST_CASE("an upstream proxy is read strictly, and no error repeats its password") {

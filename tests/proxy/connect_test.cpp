@@ -54,9 +54,9 @@ TEST_CASE("bytes that come with the CONNECT head go upstream first") {
   Origin origin(echo);
   Proxy proxy(any_port_on_loopback());
   Client client = proxy.connect();
-  client.send(connect_request(origin.port()) + "early");
+  client.send(connect_request(origin.port()) + "early\n");
   REQUIRE(client.receive_until("\r\n\r\n").starts_with("HTTP/1.1 200 "));
-  REQUIRE(client.receive(5) == "early");
+  REQUIRE(client.receive(6) == "early\n");
 }
 
 TEST_CASE("a tunnel moves megabytes without losing or reordering one") {
@@ -205,6 +205,37 @@ TEST_CASE("an upstream that refuses the connection is 502, and the proxy goes on
   REQUIRE(next.receive_until("\r\n\r\n").starts_with("HTTP/1.1 200 "));
 }
 
+TEST_CASE("a client that stops in the middle of a body or of a later head is told 408") {
+  Origin origin(serve_http);
+  Origin patient([](Client& connection) { connection.receive_all(); });
+  Proxy::Setup setup = any_port_on_loopback();
+  setup.limits.idle_time_max = std::chrono::milliseconds(300);
+  setup.limits.head_time_max = std::chrono::milliseconds(300);
+  setup.limits.keep_alive_time_max = std::chrono::seconds(60);
+  Proxy proxy(std::move(setup));
+  const auto head = [&](std::string_view method, std::string_view more) {
+    const std::uint16_t port = method == "POST" ? patient.port() : origin.port();
+    const std::string place = fmt::format("127.0.0.1:{}", port);
+    return fmt::format("{0} http://{1}/x HTTP/1.1\r\nHost: {1}\r\n{2}\r\n", method, place, more);
+  };
+  for (const std::string& begun :
+       {head("POST", "Content-Length: 10\r\n") + "abc", head("POST", "Content-Length: 10\r\n"),
+        head("POST", "Content-Length: 100000\r\n") + "abc",
+        head("POST", "Transfer-Encoding: chunked\r\n") + "5\r\nab"}) {
+    CAPTURE(begun);
+    Client client = proxy.connect();
+    client.send(begun);
+    CHECK(client.receive_all().starts_with("HTTP/1.1 408 "));
+  }
+  Client later = proxy.connect();
+  later.send(head("GET", ""));
+  REQUIRE(later.receive_until("GET /x HTTP/1.1").starts_with("HTTP/1.1 200 "));
+  later.send("GET http://");
+  const std::string answer = later.receive_all();
+  CHECK(answer.find("HTTP/1.1 408 ") != std::string::npos);
+  CHECK(answer.find("request head took too long") != std::string::npos);
+}
+
 TEST_CASE("a client that dawdles over its head gets 408 in time, and others are not held up") {
   Origin origin(echo);
   Proxy::Setup setup = any_port_on_loopback();
@@ -279,8 +310,8 @@ TEST_CASE("every tunnel leaves one decision and one end with its byte counts") {
     Client client = proxy.connect();
     client.send(connect_request(origin.port()));
     client.receive_until("\r\n\r\n");
-    client.send("abc");
-    REQUIRE(client.receive(3) == "abc");
+    client.send("ab\n");
+    REQUIRE(client.receive(3) == "ab\n");
     client.finish_sending();
     REQUIRE(client.closed_by_peer());
   }
@@ -308,9 +339,9 @@ TEST_CASE("two threads share the load and stop together", "[threaded]") {
     clients.emplace_back([&] {
       for (int round = 0; round < 25; ++round) {
         Client client = proxy.connect();
-        client.send(connect_request(origin.port()) + "x");
+        client.send(connect_request(origin.port()) + "\x01");
         client.receive_until("\r\n\r\n");
-        if (client.receive(1) == "x") ++good;
+        if (client.receive(1) == "\x01") ++good;
       }
     });
   }

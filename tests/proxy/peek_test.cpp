@@ -37,21 +37,23 @@ std::shared_ptr<const policy::Engine> engine_for(std::vector<std::string> hosts)
   return *engine;
 }
 
-Verdict verdict_on(const policy::Engine& engine, std::string_view target, std::string_view bytes) {
+Verdict verdict_on(const policy::Engine& engine, std::string_view target, std::string_view bytes,
+                   bool at_end = false) {
   const Decision decision = engine.decide(*parse_host_port(target));
   const Permit* permit = std::get_if<Permit>(&decision);
   REQUIRE(permit != nullptr);
   TunnelJudge judge(engine, *permit);
-  return judge.judge(bytes);
+  return judge.judge(bytes, at_end);
 }
 
 // Whether the judge takes this out of the tunnel, for its requests to be served one by one.
-bool taken_as_http(const policy::Engine& engine, std::string_view target, std::string_view bytes) {
+bool taken_as_http(const policy::Engine& engine, std::string_view target, std::string_view bytes,
+                   bool at_end = false) {
   const Decision decision = engine.decide(*parse_host_port(target));
   const Permit* permit = std::get_if<Permit>(&decision);
   REQUIRE(permit != nullptr);
   TunnelJudge judge(engine, *permit);
-  const bool taken = judge.judge(bytes) == Verdict::refuse && judge.speaks_http();
+  const bool taken = judge.judge(bytes, at_end) == Verdict::refuse && judge.speaks_http();
   return taken && judge.taken() == bytes;
 }
 
@@ -101,10 +103,17 @@ TEST_CASE("other protocols in a tunnel need a port of their own") {
   REQUIRE(verdict_on(*engine, "git.example:22", "SSH-2.0-OpenSSH_9\r\n") == Verdict::pass);
   const std::string git("003egit-upload-pack /project.git\0host=git.example\0", 51);
   REQUIRE(verdict_on(*engine, "git.example:9418", git) == Verdict::pass);
-  for (const char* text : {"hello", "user: bob", "0123", "ping "}) {
+  for (const char* text : {"user: bob", "{\"id\":1}", "Hello, world", "\xfe\x01ping", "a\x01"}) {
     CAPTURE(text);
-    REQUIRE(verdict_on(*engine, "git.example:22", text) ==
-            (std::string_view(text).ends_with(' ') ? Verdict::more : Verdict::pass));
+    CHECK(verdict_on(*engine, "git.example:22", text) == Verdict::pass);
+  }
+  // A bare word may become a request's method, until its line or the client ends.
+  for (const char* text : {"hello", "0123", "ping ", "QUERY"}) {
+    CAPTURE(text);
+    CHECK(verdict_on(*engine, "git.example:22", text) == Verdict::more);
+    CHECK(verdict_on(*engine, "git.example:22", std::string(text) + "\n") == Verdict::pass);
+    CHECK(verdict_on(*engine, "git.example:22", text, true) == Verdict::pass);
+    CHECK(verdict_on(*engine, "a.example:443", text, true) == Verdict::refuse);
   }
   REQUIRE(verdict_on(*engine, "git.example:9418", std::string_view("\0\0\0\x08", 4)) ==
           Verdict::pass);
@@ -113,23 +122,83 @@ TEST_CASE("other protocols in a tunnel need a port of their own") {
 TEST_CASE(
     "a protocol whose first line looks like HTTP's passes on a port that a rule names for it") {
   const auto engine = engine_for({"mail.example:25", "a.example"});
-  REQUIRE(verdict_on(*engine, "mail.example:25", "EHLO me.example") == Verdict::pass);
+  REQUIRE(verdict_on(*engine, "mail.example:25", "EHLO me.example") == Verdict::more);
   REQUIRE(verdict_on(*engine, "mail.example:25", "EHLO me.example\r\n") == Verdict::pass);
   REQUIRE(verdict_on(*engine, "a.example:80", "EHLO me.example\r\n") == Verdict::refuse);
 }
 
 TEST_CASE("plain HTTP is taken out of the tunnel on every port, however it is spelled") {
   const auto engine = engine_for({"a.example", "a.example:8080"});
+  const std::string long_method(40, 'M');
   for (const char* target : {"a.example:80", "a.example:8080"}) {
-    for (const char* begin : {"GET / HTTP/1.1\r\n", "ODD /x HTTP/1.1\r\n", "get / http/1.1\r\n",
-                              "\r\n\r\nGET / HTTP/1.1\n",
-                              "G\t/\tHTTP/1.0\r\n", " GET / HTTP/1.1\r\n", "PRI * HTTP/2.0\r\n",
-                              "CONNECT evil.example:443 HTTP/1.1\r\n"}) {
+    for (const std::string& begin :
+         {std::string("GET / HTTP/1.1\r\n"), std::string("ODD /x HTTP/1.1\r\n"),
+          std::string("get / http/1.1\r\n"), std::string("\r\n\r\nGET / HTTP/1.1\n"),
+          std::string("G\t/\tHTTP/1.0\r\n"), std::string(" GET / HTTP/1.1\r\n"),
+          std::string("PRI * HTTP/2.0\r\n"), std::string("CONNECT evil.example:443 HTTP/1.1\r\n"),
+          std::string("QUERY x HTTP/1.1\r\n"), std::string("GET /\x01 HTTP/1.1\r\n"),
+          std::string("GET /\0x HTTP/1.1\r\n", 18), long_method + " / HTTP/1.1\r\n",
+          std::string("M-SEARCH\r/ HTTP/1.1\r\n"), std::string("GET /\xff HTTP/1.1\n")}) {
       CAPTURE(target, begin);
       CHECK(taken_as_http(*engine, target, begin));
-      const std::string_view text = begin;
-      CHECK(verdict_on(*engine, target, text.substr(0, text.size() - 1)) == Verdict::more);
+      // Wherever it is cut in two.
+      for (std::size_t size = 1; size < begin.size(); ++size) {
+        CAPTURE(size);
+        REQUIRE(verdict_on(*engine, target, begin.substr(0, size)) == Verdict::more);
+      }
+      CHECK(taken_as_http(*engine, target, begin.substr(0, begin.size() - 1), true));
     }
+  }
+}
+
+TEST_CASE("what a server could take for TLS is judged as TLS on every port") {
+  const auto engine = engine_for({"a.example:8443", "any.example:8443", "127.0.0.9:8443"});
+  const auto verdict = [&](std::string_view bytes) {
+    return verdict_on(*engine, "a.example:8443", bytes);
+  };
+  const std::string hello = client_hello("a.example");
+  const std::string foreign = client_hello("evil.example");
+  CHECK(verdict(hello) == Verdict::pass);
+  CHECK(verdict(foreign) == Verdict::refuse);
+  const std::string alert("\x15\x03\x01\x00\x02\x01\x5a", 7);
+  const std::string cipher_spec("\x14\x03\x01\x00\x01\x01", 6);
+  const std::string empty_data("\x17\x03\x03\x00\x00", 5);
+  const std::string heartbeat("\x18\x03\x03\x00\x01x", 6);
+  for (const std::string& before : {alert, cipher_spec, empty_data, heartbeat}) {
+    CHECK(verdict(before + foreign) == Verdict::refuse);
+    CHECK(verdict(before + hello) == Verdict::refuse);
+    for (std::size_t size = 1; size < before.size(); ++size) {
+      CAPTURE(size);
+      CHECK(verdict(before.substr(0, size)) != Verdict::pass);
+    }
+  }
+  // Versions that lenient servers take.
+  for (const char major : {'\0', '\x01', '\x02', '\x04', '\x0f'}) {
+    std::string odd = foreign;
+    odd[1] = major;
+    std::string odd_alert = alert;
+    odd_alert[1] = major;
+    for (const std::string& bytes : {odd, odd_alert + foreign}) {
+      CHECK(verdict(bytes) == Verdict::refuse);
+      for (std::size_t size = 1; size < 7; ++size) {
+        CAPTURE(size);
+        CHECK(verdict(bytes.substr(0, size)) != Verdict::pass);
+      }
+    }
+  }
+  // The format of SSL 2 has no room for a name.
+  const std::string old("\x80\x2e\x01\x03\x01\x00\x15\x00\x00\x00\x10", 11);
+  CHECK(verdict(old) == Verdict::refuse);
+  CHECK(verdict(old.substr(0, 3)) == Verdict::more);
+  CHECK(verdict_on(*engine, "127.0.0.9:8443", old) == Verdict::pass);
+}
+
+TEST_CASE("packets of other protocols that begin as records of TLS do pass") {
+  const auto engine = engine_for({"db.example:3306"});
+  // MySQL: three octets of length, a number, capabilities.
+  for (const char* begin : {"\x16\x01\x00\x01\x85\xa6", "\x15\x01\x00\x01\x85\xa6",
+                            "\x14\x01\x00\x01\x85\xa6", "\x80\x00\x00\x01\x85\xa6"}) {
+    CHECK(verdict_on(*engine, "db.example:3306", std::string_view(begin, 6)) == Verdict::pass);
   }
 }
 
