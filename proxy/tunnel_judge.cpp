@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
+#include <system_error>
 
 #include "proxy/http/lexical.hpp"
 #include "proxy/net/client_hello.hpp"
@@ -12,19 +14,45 @@ namespace nono {
 
 namespace {
 
+// What lenient servers take for white space between the words of a line.
 bool is_blank(char c) {
-  return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+  constexpr std::string_view blanks = " \t\r\n\v\f\x1c\x1d\x1e\x1f\x85\xa0";
+  return blanks.find(c) != std::string_view::npos;
+}
+
+bool is_visible(char c) {
+  return c > 0x20 && c < 0x7f;
 }
 
 bool equal_letters(char a, char b) {
   return a == b || ((a ^ b) == 0x20 && (a | 0x20) >= 'a' && (a | 0x20) <= 'z');
 }
 
-// git's own protocol (gitprotocol-pack(5)) ends no line: four digits of length, a word, a NUL.
-bool begins_git(std::string_view word, std::string_view line) {
+// git's own protocol (gitprotocol-pack(5)) ends no line: four digits of length, a service, a path
+// and a NUL at the end of that length.
+bool is_git(std::string_view bytes, std::string_view word) {
   constexpr std::size_t digits = 4;
-  return word.size() > digits && word.substr(digits).starts_with("git-") &&
-         line.find('\0') != std::string_view::npos;
+  if (word.size() <= digits) return false;
+  std::size_t length = 0;
+  const auto [end, wrong] = std::from_chars(word.data(), word.data() + digits, length, 16);
+  if (wrong != std::errc() || end != word.data() + digits || length != bytes.size()) return false;
+  word.remove_prefix(digits);
+  const bool service =
+      word == "git-upload-pack" || word == "git-receive-pack" || word == "git-upload-archive";
+  return service && bytes.back() == '\0';
+}
+
+bool says_http(std::string_view line) {
+  constexpr std::string_view version = "HTTP/";
+  return std::search(line.begin(), line.end(), version.begin(), version.end(), equal_letters) !=
+         line.end();
+}
+
+// HTTP/0.9 names no version, and some servers read fields behind it all the same.
+bool is_old_get(std::string_view method, std::string_view rest) {
+  if (method != "GET") return false;
+  while (!rest.empty() && is_blank(rest.front())) rest.remove_prefix(1);
+  return !rest.empty() && rest.front() == '/';
 }
 
 }  // namespace
@@ -38,19 +66,16 @@ Looks look_at(std::string_view bytes, bool at_end) {
   while (!bytes.empty() && is_blank(bytes.front())) bytes.remove_prefix(1);
   const auto end = std::find_if(bytes.begin(), bytes.end(), is_blank);
   const std::string_view method = bytes.substr(0, static_cast<std::size_t>(end - bytes.begin()));
-  if (!std::all_of(method.begin(), method.end(), http::lexical::is_token_character)) {
-    return Looks::otherwise;
-  }
-  bytes.remove_prefix(method.size());
-  const std::size_t line_end = bytes.find('\n');
-  const std::string_view line = bytes.substr(0, line_end);
+  if (!std::all_of(method.begin(), method.end(), is_visible)) return Looks::otherwise;
+  const bool token =
+      std::all_of(method.begin(), method.end(), http::lexical::is_token_character);
+  const std::string_view rest = bytes.substr(method.size());
+  const std::size_t line_end = rest.find('\n');
   if (line_end == std::string_view::npos && !at_end) {
-    return begins_git(method, line) ? Looks::otherwise : Looks::unknown_yet;
+    return !token || is_git(bytes, method) ? Looks::otherwise : Looks::unknown_yet;
   }
-  constexpr std::string_view version = "HTTP/";
-  const auto found =
-      std::search(line.begin(), line.end(), version.begin(), version.end(), equal_letters);
-  return found == line.end() ? Looks::otherwise : Looks::like_http;
+  const std::string_view line = rest.substr(0, line_end);
+  return says_http(line) || is_old_get(method, line) ? Looks::like_http : Looks::otherwise;
 }
 
 FirstBytesJudge::Verdict TunnelJudge::refuse(std::string detail, std::string fix) {

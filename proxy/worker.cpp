@@ -22,6 +22,7 @@ namespace {
 constexpr std::chrono::milliseconds accept_pause{100};  // when descriptors or memory ran out
 constexpr int accepts_at_once_max = 64;
 constexpr int draining_max = 32;  // connections that were turned away, until they have read why
+constexpr int draining_tls_max = 8;  // likewise: each costs a handshake
 // RFC 8446 6: all that a client of a listener with TLS is told where there are more of them.
 constexpr std::string_view tls_internal_error("\x15\x03\x03\x00\x02\x02\x50", 7);
 constexpr std::chrono::minutes says_pause_every{1};
@@ -349,7 +350,7 @@ void Worker::turn_away(UniqueFd& socket, const Listener& listener, const Problem
   if (!listener.entrance.any()) {
     answer = render(problem, gateway_.server_name, false, false, true);
   }
-  const bool drains = draining_ < draining_max;
+  const bool drains = listener.tls ? draining_tls_ < draining_tls_max : draining_ < draining_max;
   std::string_view at_once = answer;
   if (listener.tls) at_once = drains ? std::string_view() : tls_internal_error;
   if (!at_once.empty()) {
@@ -367,13 +368,14 @@ void Worker::turn_away(UniqueFd& socket, const Listener& listener, const Problem
   // Closing at once with a request unread would send RST and lose the answer; but a flood does not
   // get to hold descriptors.
   if (!drains) return;
-  ++draining_;
   if (listener.tls) {
+    ++draining_tls_;
     net::co_spawn(executor(),
                   TlsFront::turn_away(tls_front_, *this, std::move(socket), std::move(answer)),
-                  [this](const std::exception_ptr&) { --draining_; });
+                  [this](const std::exception_ptr&) { --draining_tls_; });
     return;
   }
+  ++draining_;
   ::shutdown(socket.get(), SHUT_WR);
   auto doomed = std::make_shared<TcpStream>(std::move(socket), executor(), deadlines_);
   auto drain = [](std::shared_ptr<TcpStream> stream) -> Awaitable<void> {

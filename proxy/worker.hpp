@@ -130,6 +130,7 @@ class Worker {
   std::vector<Connection*> connections_;  // alive, for closing them; each knows its place
   SteadyTimer grace_timer_;
   int draining_ = 0;
+  int draining_tls_ = 0;
   std::chrono::steady_clock::time_point says_pause_from_;
   std::size_t behind_tls_ = 0;  // clients of listeners that speak TLS, from their first byte on
   bool running_ = false;

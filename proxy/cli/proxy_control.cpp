@@ -152,23 +152,25 @@ void ProxyControl::forget_ended() {
   std::erase_if(profiles_, ended);
 }
 
-// What was revoked stays so as long as the file gives it the same token.
-void ProxyControl::leave_out_revoked(ProxyPlan& plan) {
+// What was revoked stays so as long as the file gives it the same token, or none.
+void ProxyControl::leave_out_revoked(ProxyPlan& plan) const {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(plan.sessions, [&](const PlannedSession& session) {
+    const auto known = revoked_.find(session.config.name);
+    if (known == revoked_.end()) return false;
+    return !session.token_preset || known->second.expose() == session.token;
+  });
+}
+
+// Of what the file in force has no more: put back, it is another one.
+void ProxyControl::forget_revoked(const std::vector<SessionEntry>& entries) {
   const std::lock_guard lock(mutex_);
   std::erase_if(revoked_, [&](const auto& item) {
     const std::string& name = item.first;
     const auto named = [&](const SessionEntry& entry) { return entry.name == name; };
-    const std::vector<SessionEntry>& entries = plan.file.sessions;
     if (std::any_of(entries.begin(), entries.end(), named)) return false;
-    keepsakes_.forget(name);  // put back, it is another one
+    keepsakes_.forget(name);
     return true;
-  });
-  std::erase_if(plan.sessions, [&](const PlannedSession& session) {
-    const auto known = revoked_.find(session.config.name);
-    if (known == revoked_.end()) return false;
-    if (known->second.expose() == session.token) return true;
-    revoked_.erase(known);
-    return false;
   });
 }
 
@@ -221,6 +223,7 @@ Result<void> ProxyControl::reload_now() {
   open_ = std::move(open);
   file_ = std::move(plan->file);
   revoke_again();
+  forget_revoked(file_.sessions);
   const std::lock_guard lock(mutex_);
   for (const SessionEntry& entry : file_.sessions) {
     profiles_[entry.name] = entry.profile.value_or("");

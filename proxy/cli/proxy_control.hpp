@@ -52,7 +52,8 @@ class ProxyControl final : public admin::SessionAdmin {
 
   Result<void> reload_now();
   void forget_ended();
-  void leave_out_revoked(ProxyPlan& plan);
+  void leave_out_revoked(ProxyPlan& plan) const;
+  void forget_revoked(const std::vector<SessionEntry>& entries);
   void revoke_again();
   Result<Reload> make_reload(ProxyPlan& plan);
   Result<admin::CreatedSession> create_now(admin::SessionRequest& request);

@@ -301,7 +301,12 @@ Awaitable<Result<void>> Exchange::relay_interim(ResponseHead& head) {
   hooks_.on_interim(head);
   std::string out;
   append_head(out, head, Version::http_1_1, ConnectionOption::none);
-  client_.expires_after(times_.idle + times_.first_byte);
+  // While a body is awaited its time runs on.
+  if (sending_done_) {
+    client_.expires_after(times_.idle + times_.first_byte);
+  } else {
+    client_.reads_expire_after(times_.idle);
+  }
   auto sent = co_await client_.write_all(out);
   if (sent) {
     result_.bytes_to_client += out.size();

@@ -16,8 +16,6 @@ constexpr std::uint16_t extension_encrypted_client_hello = 0xfe0d;
 constexpr std::size_t record_header_bytes = 5;
 constexpr std::size_t record_bytes_max = 16384;  // RFC 8446 5.1
 constexpr std::uint8_t version_major = 3;
-// Go's servers take a first record of any lower major version for TLS.
-constexpr std::uint8_t lenient_major_end = 0x10;
 
 std::uint8_t byte_at(std::string_view bytes, std::size_t at) {
   return static_cast<std::uint8_t>(bytes[at]);
@@ -58,7 +56,9 @@ enum class Begins : std::uint8_t { as_hello, as_old_hello, more, other, malforme
 Begins beginning_of(std::string_view bytes) {
   const std::uint8_t type = byte_at(bytes, 0);
   if ((type & 0x80) != 0) {
-    // A hello in the format of SSL 2, which OpenSSL takes for TLS as well (RFC 5246 E.2).
+    // A hello in the format of SSL 2, which OpenSSL takes for TLS as well (RFC 5246 E.2): two octets
+    // of length, the first bit set.
+    if (bytes.size() > 1 && (number(bytes, 2) & 0x7fff) > record_bytes_max) return Begins::other;
     if (bytes.size() > 2 && byte_at(bytes, 2) != handshake_client_hello) return Begins::other;
     if (bytes.size() > 3) {
       return byte_at(bytes, 3) == version_major ? Begins::as_old_hello : Begins::other;
@@ -71,14 +71,15 @@ Begins beginning_of(std::string_view bytes) {
   if (major == version_major) {
     return type == record_handshake ? Begins::as_hello : Begins::malformed;
   }
-  if (major >= lenient_major_end) return Begins::other;
+  // Some servers take a first record of any version for TLS.
   if (type != record_handshake && type != record_alert) return Begins::other;
-  if (bytes.size() <= record_header_bytes) return Begins::more;
+  if (bytes.size() < record_header_bytes) return Begins::more;
   const std::size_t size = number(bytes.substr(3), 2);
-  const bool alert = type == record_alert && size == 2;
-  const bool hello = type == record_handshake &&
-                     byte_at(bytes, record_header_bytes) == handshake_client_hello;
-  return alert || hello ? Begins::malformed : Begins::other;
+  if (type == record_alert) return size == 2 ? Begins::malformed : Begins::other;
+  if (size == 0) return Begins::malformed;
+  if (bytes.size() == record_header_bytes) return Begins::more;
+  const bool hello = byte_at(bytes, record_header_bytes) == handshake_client_hello;
+  return hello ? Begins::malformed : Begins::other;
 }
 
 enum class Gathered : std::uint8_t { whole, more, malformed };

@@ -52,7 +52,10 @@ class TcpStream final : public ByteStream, public Pooled, private Expiring {
 
   void expires_after(std::chrono::milliseconds after) override { arm(after, false); }
   void reads_expire_after(std::chrono::milliseconds after) override { arm(after, true); }
-  void never_expires() noexcept override { deadlines_.disarm(*this); }
+  void never_expires() noexcept override {
+    if (expired() && is_open()) revive();
+    deadlines_.disarm(*this);
+  }
   bool timed_out() const { return expired(); }
   // What to send, as far as it goes at once, if the deadline passes (a 408 while a head is
   // awaited). Empty: nothing. The view must stay valid until replaced; string literals do.

@@ -101,7 +101,7 @@ TEST_CASE("other protocols in a tunnel need a port of their own") {
   const auto engine = engine_for({"a.example", "git.example:22", "git.example:9418"});
   REQUIRE(verdict_on(*engine, "a.example:443", "SSH-2.0-OpenSSH_9\r\n") == Verdict::refuse);
   REQUIRE(verdict_on(*engine, "git.example:22", "SSH-2.0-OpenSSH_9\r\n") == Verdict::pass);
-  const std::string git("003egit-upload-pack /project.git\0host=git.example\0", 51);
+  const std::string git("0033git-upload-pack /project.git\0host=git.example\0", 51);
   REQUIRE(verdict_on(*engine, "git.example:9418", git) == Verdict::pass);
   for (const char* text : {"user: bob", "{\"id\":1}", "Hello, world", "\xfe\x01ping", "a\x01"}) {
     CAPTURE(text);
@@ -138,6 +138,8 @@ TEST_CASE("plain HTTP is taken out of the tunnel on every port, however it is sp
           std::string("PRI * HTTP/2.0\r\n"), std::string("CONNECT evil.example:443 HTTP/1.1\r\n"),
           std::string("QUERY x HTTP/1.1\r\n"), std::string("GET /\x01 HTTP/1.1\r\n"),
           std::string("GET /\0x HTTP/1.1\r\n", 18), long_method + " / HTTP/1.1\r\n",
+          std::string("GET\v/\vHTTP/1.1\n"), std::string("\xa0GET / HTTP/1.1\n"),
+          std::string("0000git- /x?\0 HTTP/1.1\n", 23),
           std::string("M-SEARCH\r/ HTTP/1.1\r\n"), std::string("GET /\xff HTTP/1.1\n")}) {
       CAPTURE(target, begin);
       CHECK(taken_as_http(*engine, target, begin));
@@ -149,6 +151,13 @@ TEST_CASE("plain HTTP is taken out of the tunnel on every port, however it is sp
       CHECK(taken_as_http(*engine, target, begin.substr(0, begin.size() - 1), true));
     }
   }
+}
+
+TEST_CASE("HTTP that only lenient servers read is taken out of the tunnel as well") {
+  const auto engine = engine_for({"a.example:8080"});
+  CHECK(taken_as_http(*engine, "a.example:8080", "GET /private\r\n"));
+  CHECK(taken_as_http(*engine, "a.example:8080", "G(ET / HTTP/1.1\r\n"));
+  CHECK(verdict_on(*engine, "a.example:8080", "get key\r\n") == Verdict::pass);
 }
 
 TEST_CASE("what a server could take for TLS is judged as TLS on every port") {
@@ -173,7 +182,7 @@ TEST_CASE("what a server could take for TLS is judged as TLS on every port") {
     }
   }
   // Versions that lenient servers take.
-  for (const char major : {'\0', '\x01', '\x02', '\x04', '\x0f'}) {
+  for (const char major : {'\0', '\x01', '\x02', '\x04', '\x0f', '\x7f'}) {
     std::string odd = foreign;
     odd[1] = major;
     std::string odd_alert = alert;
@@ -186,6 +195,7 @@ TEST_CASE("what a server could take for TLS is judged as TLS on every port") {
       }
     }
   }
+  CHECK(verdict(std::string("\x16\x02\x01\0\0", 5) + foreign) == Verdict::refuse);
   // The format of SSL 2 has no room for a name.
   const std::string old("\x80\x2e\x01\x03\x01\x00\x15\x00\x00\x00\x10", 11);
   CHECK(verdict(old) == Verdict::refuse);
@@ -195,6 +205,8 @@ TEST_CASE("what a server could take for TLS is judged as TLS on every port") {
 
 TEST_CASE("packets of other protocols that begin as records of TLS do pass") {
   const auto engine = engine_for({"db.example:3306"});
+  // telnet: "do echo".
+  CHECK(verdict_on(*engine, "db.example:3306", "\xff\xfd\x01") == Verdict::pass);
   // MySQL: three octets of length, a number, capabilities.
   for (const char* begin : {"\x16\x01\x00\x01\x85\xa6", "\x15\x01\x00\x01\x85\xa6",
                             "\x14\x01\x00\x01\x85\xa6", "\x80\x00\x00\x01\x85\xa6"}) {
