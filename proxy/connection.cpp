@@ -72,8 +72,8 @@ Awaitable<void> Connection::run() {
 }
 
 Awaitable<Next> Connection::serve_one() {
-  const Limits& limits = worker_.settings().limits;
-  client_->reads_expire_after(first_ ? limits.head_time_max : limits.keep_alive_time_max);
+  const auto head_time = worker_.settings().limits.head_time_max;
+  client_->reads_expire_after(first_ ? head_time : worker_.settings().limits.keep_alive_time_max);
   waiting_ = true;
   if (first_) {
     const bool socks = co_await begins_with_socks();
@@ -82,7 +82,7 @@ Awaitable<Next> Connection::serve_one() {
   }
   // A copy: reading nono.yaml again replaces the settings while this waits.
   const http::HeadLimits head_limits = worker_.settings().head_limits;
-  const auto rest_time = first_ ? std::chrono::milliseconds(0) : limits.head_time_max;
+  const auto rest_time = first_ ? std::chrono::milliseconds(0) : head_time;
   auto head = co_await http::read_request_head(*client_, in_, head_limits, rest_time);
   waiting_ = false;
   if (!head) {

@@ -197,15 +197,6 @@ Awaitable<Next> Connection::serve_words(HostPort target, FirstWords words,
                                  nullptr, Peek::done);
 }
 
-// Each request is judged and recorded by itself.
-Awaitable<Next> Connection::serve_http_for(Permit permit) {
-  Next next = Next::keep;
-  do {
-    next = co_await serve_inside(permit, *client_, in_, false);
-  } while (next == Next::keep && !leaving_);
-  co_return Next::close;
-}
-
 // Of a client that wanted to reach a mere address: its first request says which host it means, and
 // those that follow must mean the same.
 Awaitable<Next> Connection::serve_http_by_host(HostPort place) {

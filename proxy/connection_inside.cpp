@@ -37,7 +37,7 @@ Awaitable<Next> Connection::serve_intercepted(const Permit& permit, Trail& trail
   current_ = tls.get();
   http::InputBuffer inner;
   Next next = Next::keep;
-  // What was let in before a stop is served once.
+  // Once even while the proxy stops: it was let in before.
   do {
     next = co_await serve_inside(permit, *tls, inner, true);
   } while (next == Next::keep && !leaving_);
@@ -50,10 +50,16 @@ Awaitable<Next> Connection::serve_intercepted(const Permit& permit, Trail& trail
 Awaitable<void> Connection::serve_http_inside(TunnelJudge& judge) {
   upstream_.reset();
   in_.append(judge.taken());
+  co_await serve_http_for(judge.permit());
+}
+
+// Each request is judged and recorded by itself; the first one even while the proxy stops.
+Awaitable<Next> Connection::serve_http_for(Permit permit) {
   Next next = Next::keep;
   do {
-    next = co_await serve_inside(judge.permit(), *client_, in_, false);
+    next = co_await serve_inside(permit, *client_, in_, false);
   } while (next == Next::keep && !leaving_);
+  co_return Next::close;
 }
 
 // One request inside an intercepted connection or a tunnel: it must be for the host that this is

@@ -113,6 +113,11 @@ Result<UniqueFd> listen_unix(const std::string& path) {
   return fresh;
 }
 
+void remove_socket_file(const std::string& place) {
+  constexpr std::string_view scheme = "unix:";
+  if (place.starts_with(scheme)) ::unlink(place.c_str() + scheme.size());
+}
+
 Result<HostPort> local_address(const UniqueFd& socket) {
   sockaddr_storage storage{};
   socklen_t size = sizeof storage;

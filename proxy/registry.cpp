@@ -1,7 +1,5 @@
 #include "proxy/registry.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <set>
 
@@ -174,15 +172,13 @@ void SessionRegistry::dismiss(const SessionPtr& session, bool cut) {
 
 // Of Unix sockets that it listened on and its successor, if it has one, does not.
 void SessionRegistry::remove_socket_files(const Session& ended) const {
-  constexpr std::string_view unix_scheme = "unix:";
   const auto successor = sessions_.find(ended.name());
   for (const std::string& place : ended.places()) {
-    if (!place.starts_with(unix_scheme)) continue;
     if (successor != sessions_.end()) {
       const std::vector<std::string>& kept = successor->second->places();
       if (std::find(kept.begin(), kept.end(), place) != kept.end()) continue;
     }
-    ::unlink(place.c_str() + unix_scheme.size());
+    remove_socket_file(place);
   }
 }
 

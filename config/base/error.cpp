@@ -36,18 +36,18 @@ std::string_view to_string(ErrorCode code) {
       return "connect_failed";
     case ErrorCode::connect_timeout:
       return "connect_timeout";
+    case ErrorCode::parent_refused:
+      return "parent_refused";
     case ErrorCode::tls_failed:
       return "tls_failed";
     case ErrorCode::bad_response:
       return "bad_response";
     case ErrorCode::closed:
       return "closed";
-    case ErrorCode::parent_refused:
-      return "parent_refused";
-    case ErrorCode::read_timeout:
-      return "read_timeout";
     case ErrorCode::timeout:
       return "timeout";
+    case ErrorCode::read_timeout:
+      return "read_timeout";
     case ErrorCode::secret_missing:
       return "secret_missing";
     case ErrorCode::limit:

@@ -261,7 +261,6 @@ Awaitable<void> HttpService::State::serve(std::shared_ptr<State> self, UniqueFd 
       keep = co_await self->serve_one(visit);
       visit.first = false;
     }
-    visit.stream.last_words({});
     if (visit.stream.is_open() && !self->stopping_) {
       co_await visit.stream.close_gracefully();
     }
@@ -290,11 +289,15 @@ std::optional<Response> HttpService::State::refusal(const http::RequestHead& hea
 
 // True where another request may follow.
 Awaitable<bool> HttpService::State::serve_one(Visit& visit) {
-  visit.stream.last_words(visit.first ? head_too_slow : std::string_view());
-  visit.stream.expires_after(visit.first ? options_.head_time_max : options_.keep_alive_time_max);
+  visit.stream.reads_expire_after(visit.first ? options_.head_time_max
+                                              : options_.keep_alive_time_max);
   auto head = co_await http::read_request_head(visit.stream, visit.in, options_.head_limits);
-  visit.stream.last_words({});
   if (!head) {
+    if (visit.first && head.error().code == ErrorCode::timeout) {
+      visit.stream.expires_after(options_.write_time_max);
+      co_await visit.stream.write_all(head_too_slow);
+      co_return false;
+    }
     const std::optional<Response> said = answer_to(head.error());
     if (!said) co_return false;
     co_return co_await answer(visit, *said, false, false);

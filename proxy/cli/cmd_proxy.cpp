@@ -25,6 +25,7 @@
 #include "proxy/cli/signals.hpp"
 #include "proxy/intercept/bundle.hpp"
 #include "proxy/intercept/ca.hpp"
+#include "proxy/listen.hpp"
 
 namespace nono::cli {
 
@@ -298,7 +299,7 @@ void remove_sockets(const Proxy& proxy) {
   }
   for (const auto& [session, listeners] : proxy.open) {
     for (const OpenListener& listener : listeners) {
-      if (listener.place.starts_with("unix:")) ::unlink(listener.place.substr(5).c_str());
+      remove_socket_file(listener.place);
     }
   }
 }
@@ -306,9 +307,7 @@ void remove_sockets(const Proxy& proxy) {
 // Those of sessions that were made meanwhile. While the server still has them.
 void remove_session_sockets(Server& server) {
   for (const SessionPtr& session : server.sessions().all()) {
-    for (const std::string& place : session->places()) {
-      if (place.starts_with("unix:")) ::unlink(place.substr(5).c_str());
-    }
+    for (const std::string& place : session->places()) remove_socket_file(place);
   }
 }
 

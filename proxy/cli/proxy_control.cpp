@@ -1,7 +1,6 @@
 #include "proxy/cli/proxy_control.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <boost/asio/this_coro.hpp>
@@ -10,6 +9,7 @@
 #include "config/base/on_exit.hpp"
 #include "proxy/cli/notify.hpp"
 #include "proxy/intercept/pem_identity.hpp"
+#include "proxy/listen.hpp"
 #include "proxy/net/one_shot.hpp"
 
 namespace nono::cli {
@@ -289,7 +289,9 @@ Result<admin::CreatedSession> ProxyControl::create_now(admin::SessionRequest& re
       make_session(std::move(*planned), **keyring, env, place_.several_threads, {});
   if (!made) return fail(made.error());
   admin::CreatedSession created;
-  OnExit cleared([&] { remove_socket_files(created.listen); });
+  OnExit cleared([&] {
+    for (const std::string& place : created.listen) remove_socket_file(place);
+  });
   created.name = entry->name;
   created.token = Secret(token);
   for (const SessionListener& listener : made->setup.listeners) {
@@ -383,13 +385,6 @@ Result<void> ProxyControl::revoke(const std::string& name) {
                              ": a restart, or another token there, brings it back");
   }
   return {};
-}
-
-// Of listeners that were opened for a session that is not to be.
-void ProxyControl::remove_socket_files(const std::vector<std::string>& places) const {
-  for (const std::string& place : places) {
-    if (place.starts_with("unix:")) ::unlink(place.substr(5).c_str());
-  }
 }
 
 }  // namespace nono::cli

@@ -58,7 +58,6 @@ class ProxyControl final : public admin::SessionAdmin {
   Result<Reload> make_reload(ProxyPlan& plan);
   Result<admin::CreatedSession> create_now(admin::SessionRequest& request);
   Result<SessionEntry> entry_of(admin::SessionRequest& request);
-  void remove_socket_files(const std::vector<std::string>& places) const;
 
   Server& server_;
   const ProxyOptions& options_;

@@ -102,7 +102,7 @@ Awaitable<Result<void>> BodyPump::receive_short_body() {
   std::span<char> room = route_.buffer.prepare(missing).first(missing);
   expect_more();
   auto count = co_await route_.from.read_some(room);
-  if (!count) co_return fail(not_read(std::move(count.error())));
+  if (!count) co_return fail(body_not_read(std::move(count.error()), route_.from_side));
   if (*count == 0) co_return fail(broken("the body ends early"));
   route_.buffer.commit(*count);
   co_return Result<void>{};
@@ -119,7 +119,7 @@ Awaitable<Result<std::span<char>>> BodyPump::read_piece() {
   expect_more();
   route_.to.expires_after(route_.idle * 2);
   auto count = co_await route_.from.read_some(room);
-  if (!count) co_return fail(not_read(std::move(count.error())));
+  if (!count) co_return fail(body_not_read(std::move(count.error()), route_.from_side));
   if (*count == 0 && in_.kind != Framing::Kind::until_close)
     co_return fail(broken("the body ends early"));
   co_return room.first(*count);
@@ -261,10 +261,6 @@ void BodyPump::forget_staged() {
 void BodyPump::expect_more() {
   if (route_.from_side == Side::client) return route_.from.reads_expire_after(route_.idle);
   route_.from.expires_after(route_.idle);
-}
-
-Error BodyPump::not_read(Error error) const {
-  return body_not_read(std::move(error), route_.from_side);
 }
 
 Error BodyPump::stopped() const {

@@ -59,7 +59,6 @@ class BodyPump {
   void stage_framed(std::string_view content, bool last);
   std::string_view frame_in_place(std::span<char> content);
   void expect_more();
-  Error not_read(Error error) const;
   Error stopped() const;
   Error broken(std::string_view what) const;
   bool is_in_scratch(std::span<char> piece) const { return piece.data() == scratch_begin_; }

@@ -48,66 +48,67 @@ class Reader {
   std::string_view bytes_;
 };
 
-enum class Begins : std::uint8_t { as_hello, as_old_hello, more, other, malformed };
+using State = ClientHello::State;
 
 // Whether a server could take this for a TLS connection's beginning, lenient ones too: some let
 // alerts pass in front of the hello. Other protocols begin with these octets as well (MySQL's
-// packets with their length), so what follows decides.
-Begins beginning_of(std::string_view bytes) {
+// packets with their length), so what follows decides. Nothing: the records of a hello begin.
+std::optional<State> state_of_beginning(std::string_view bytes) {
+  if (bytes.empty()) return State::incomplete;
   const std::uint8_t type = byte_at(bytes, 0);
   if ((type & 0x80) != 0) {
     // A hello in the format of SSL 2, which OpenSSL takes for TLS as well (RFC 5246 E.2): two octets
     // of length, the first bit set.
-    if (bytes.size() > 1 && (number(bytes, 2) & 0x7fff) > record_bytes_max) return Begins::other;
-    if (bytes.size() > 2 && byte_at(bytes, 2) != handshake_client_hello) return Begins::other;
+    if (bytes.size() > 1 && (number(bytes, 2) & 0x7fff) > record_bytes_max) return State::not_tls;
+    if (bytes.size() > 2 && byte_at(bytes, 2) != handshake_client_hello) return State::not_tls;
     if (bytes.size() > 3) {
-      return byte_at(bytes, 3) == version_major ? Begins::as_old_hello : Begins::other;
+      // It has no room for a name.
+      return byte_at(bytes, 3) == version_major ? State::complete : State::not_tls;
     }
-    return Begins::more;
+    return State::incomplete;
   }
-  if (type < record_change_cipher_spec || type > record_heartbeat) return Begins::other;
-  if (bytes.size() < 2) return Begins::more;
+  if (type < record_change_cipher_spec || type > record_heartbeat) return State::not_tls;
+  if (bytes.size() < 2) return State::incomplete;
   const std::uint8_t major = byte_at(bytes, 1);
   if (major == version_major) {
-    return type == record_handshake ? Begins::as_hello : Begins::malformed;
+    if (type == record_handshake) return std::nullopt;
+    return State::malformed;
   }
   // Some servers take a first record of any version for TLS.
-  if (type != record_handshake && type != record_alert) return Begins::other;
-  if (bytes.size() < record_header_bytes) return Begins::more;
+  if (type != record_handshake && type != record_alert) return State::not_tls;
+  if (bytes.size() < record_header_bytes) return State::incomplete;
   const std::size_t size = number(bytes.substr(3), 2);
-  if (type == record_alert) return size == 2 ? Begins::malformed : Begins::other;
-  if (size == 0) return Begins::malformed;
-  if (bytes.size() == record_header_bytes) return Begins::more;
+  if (type == record_alert) return size == 2 ? State::malformed : State::not_tls;
+  if (size == 0) return State::malformed;
+  if (bytes.size() == record_header_bytes) return State::incomplete;
   const bool hello = byte_at(bytes, record_header_bytes) == handshake_client_hello;
-  return hello ? Begins::malformed : Begins::other;
+  return hello ? State::malformed : State::not_tls;
 }
 
-enum class Gathered : std::uint8_t { whole, more, malformed };
-
-// The handshake message inside the records, without its header.
-Gathered gather(std::string_view bytes, std::string& message) {
+// The handshake message inside the records, without its header; complete once it is whole.
+State gather(std::string_view bytes, std::string& message) {
   std::string handshake;
   while (!bytes.empty()) {
-    if (byte_at(bytes, 0) != record_handshake) return Gathered::malformed;
-    if (bytes.size() >= 2 && byte_at(bytes, 1) != version_major) return Gathered::malformed;
-    if (bytes.size() < record_header_bytes) return Gathered::more;
+    if (byte_at(bytes, 0) != record_handshake) return State::malformed;
+    if (bytes.size() >= 2 && byte_at(bytes, 1) != version_major) return State::malformed;
+    if (bytes.size() < record_header_bytes) return State::incomplete;
     const std::size_t size = number(bytes.substr(3), 2);
-    if (size == 0 || size > record_bytes_max) return Gathered::malformed;
+    if (size == 0 || size > record_bytes_max) return State::malformed;
     bytes.remove_prefix(record_header_bytes);
     handshake += bytes.substr(0, size);
-    if (handshake.empty()) return Gathered::more;
-    if (byte_at(handshake, 0) != handshake_client_hello) return Gathered::malformed;
+    if (handshake.empty()) return State::incomplete;
+    if (byte_at(handshake, 0) != handshake_client_hello) return State::malformed;
     if (handshake.size() >= 4) {
       const std::size_t length = number(std::string_view(handshake).substr(1), 3);
       if (handshake.size() >= 4 + length) {
         message = handshake.substr(4, length);
-        return Gathered::whole;
+        return State::complete;
       }
     }
-    if (bytes.size() < size) return Gathered::more;
+    if (bytes.size() < size) return State::incomplete;
     bytes.remove_prefix(size);
   }
-  return Gathered::more;
+  return State::incomplete;
 }
 
 bool read_server_name(std::string_view extension, std::string& out) {
@@ -153,35 +154,16 @@ bool read_hello(std::string_view message, ClientHello& hello) {
 }  // namespace
 
 ClientHello parse_client_hello(std::string_view bytes) {
-  using State = ClientHello::State;
   ClientHello hello;
-  if (bytes.empty()) return hello;
-  switch (beginning_of(bytes)) {
-    case Begins::more:
-      return hello;
-    case Begins::other:
-      hello.state = State::not_tls;
-      return hello;
-    case Begins::malformed:
-      hello.state = State::malformed;
-      return hello;
-    case Begins::as_old_hello:
-      hello.state = State::complete;  // it has no room for a name
-      return hello;
-    case Begins::as_hello:
-      break;
+  if (const std::optional<State> known = state_of_beginning(bytes)) {
+    hello.state = *known;
+    return hello;
   }
   std::string message;
-  switch (gather(bytes, message)) {
-    case Gathered::more:
-      return hello;
-    case Gathered::malformed:
-      hello.state = State::malformed;
-      return hello;
-    case Gathered::whole:
-      break;
+  hello.state = gather(bytes, message);
+  if (hello.state == State::complete && !read_hello(message, hello)) {
+    hello.state = State::malformed;
   }
-  hello.state = read_hello(message, hello) ? State::complete : State::malformed;
   return hello;
 }
 

@@ -186,11 +186,6 @@ bool TcpStream::is_quiet() noexcept {
 
 void TcpStream::on_expired() noexcept {
   if (reads_only_ && !readiness_.writer_waits()) return readiness_.call_off_reads();
-  if (!last_words_.empty() && is_open()) {
-    [[maybe_unused]] const ssize_t sent =
-        ::send(socket_.get(), last_words_.data(), last_words_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    ::shutdown(socket_.get(), SHUT_WR);
-  }
   readiness_.close();
   socket_.reset();
 }

@@ -57,9 +57,6 @@ class TcpStream final : public ByteStream, public Pooled, private Expiring {
     deadlines_.disarm(*this);
   }
   bool timed_out() const { return expired(); }
-  // What to send, as far as it goes at once, if the deadline passes (a 408 while a head is
-  // awaited). Empty: nothing. The view must stay valid until replaced; string literals do.
-  void last_words(std::string_view words) noexcept { last_words_ = words; }
 
   // How much of what the peer still sends close_gracefully() reads away, and for how long.
   void drains(std::chrono::milliseconds time_max, std::size_t bytes_max) noexcept {
@@ -91,7 +88,6 @@ class TcpStream final : public ByteStream, public Pooled, private Expiring {
   Readiness readiness_;
   std::uint8_t reads_at_once_ = 0;  // without a wait between them
   bool reads_only_ = false;         // what the deadline is about
-  std::string_view last_words_;
   std::chrono::milliseconds drain_time_max_{2'000};
   std::size_t drain_bytes_max_ = 256 * 1024;
 };

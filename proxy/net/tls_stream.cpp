@@ -101,7 +101,6 @@ Result<void> TlsStream::attach(ssl_ctx_st* context) {
   if (bio == nullptr) return fail(ErrorCode::internal, "no memory for a TLS connection");
   SSL_set_bio(ssl_.get(), bio, bio);
   SSL_set_app_data(ssl_.get(), link_.get());
-  tcp_->last_words({});  // plain text has no place behind a handshake
   return {};
 }
 

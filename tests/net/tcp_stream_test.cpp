@@ -69,16 +69,30 @@ TEST_CASE("a peer that breaks off is an error of either kind of socket") {
   }
 }
 
-TEST_CASE("a deadline ends a read on either kind of socket, and says last words") {
+TEST_CASE("a deadline ends a read on either kind of socket, and closes it unless it is for reads") {
   for (const bool unix_socket : {false, true}) {
-    Scene scene(unix_socket ? unix_pair() : tcp_pair());
-    scene.stream.last_words("too late");
-    scene.stream.expires_after(20ms);
-    std::array<char, 10> buffer;
-    auto got = run_coroutine(scene.io, scene.stream.read_some(buffer));
-    REQUIRE_FALSE(got);
-    CHECK(got.error().code == ErrorCode::timeout);
-    CHECK(read_text(scene.peer.get(), 100) == "too late");
+    for (const bool reads_only : {false, true}) {
+      Scene scene(unix_socket ? unix_pair() : tcp_pair());
+      if (reads_only) {
+        scene.stream.reads_expire_after(20ms);
+      } else {
+        scene.stream.expires_after(20ms);
+      }
+      std::array<char, 10> buffer;
+      auto got = run_coroutine(scene.io, scene.stream.read_some(buffer));
+      REQUIRE_FALSE(got);
+      CHECK(got.error().code == ErrorCode::timeout);
+      CHECK(scene.stream.is_open() == reads_only);
+      // It stays over until there is another deadline.
+      got = run_coroutine(scene.io, scene.stream.read_some(buffer));
+      REQUIRE_FALSE(got);
+      CHECK(got.error().code == ErrorCode::timeout);
+      scene.stream.expires_after(10s);
+      auto told = run_coroutine(scene.io, scene.stream.write_all(std::string_view("too late")));
+      CHECK(told.has_value() == reads_only);
+      scene.stream.close();
+      CHECK(read_text(scene.peer.get(), 100) == (reads_only ? "too late" : ""));
+    }
   }
 }
 
